@@ -1,0 +1,78 @@
+"""An LSTM that looks at the places of the picture for each word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers, ops
+
+from captioner.decoders.base import Decoder, State
+
+
+class AttentionDecoder(Decoder):
+    """An LSTM over the words whose output asks the picture's places for the next word.
+
+    The LSTM starts from the mean over the places. Since what was seen doesn't go back into it,
+    attention is one matrix product for a whole caption: multi-head attention as in Vaswani et al.,
+    "Attention is all you need" (2017), 3.2. The words' vectors serve for output too, as in Press
+    and Wolf, "Using the output embedding to improve language models" (2017). Pooled features are
+    a grid of one place.
+
+    Args:
+        units: width of the LSTM and of a place's key and value.
+        embedding: width of a word's vector.
+        heads: of the attention; a divisor of `units`.
+        dropout: of the places, of the words' vectors and before the logits.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        feature_shape: tuple[int, ...],
+        *,
+        units: int = 512,
+        embedding: int = 256,
+        heads: int = 8,
+        dropout: float = 0.5,
+        word_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(feature_shape, word_dropout)
+        self.embedding = layers.ReversibleEmbedding(vocabulary_size, embedding)
+        self.embedding_dropout = layers.Dropout(dropout)
+        self.first_state = layers.Dense(2 * units, activation="tanh")
+        self.lstm = layers.LSTM(units, return_sequences=True, return_state=True)
+        self.place = layers.Dense(units, activation="relu")
+        self.position = layers.Embedding(self.cell_count, units)
+        self.place_dropout = layers.Dropout(dropout)
+        self.query = layers.Dense(units)
+        self.key = layers.Dense(units)
+        self.value = layers.Dense(units)
+        self.heads = heads
+        self.joined = layers.Dense(embedding, activation="tanh")
+        self.joined_dropout = layers.Dropout(dropout)
+        self.bias = self.add_weight((vocabulary_size,), "zeros", name="bias")
+
+    def begin(self, features: Any) -> tuple[State, State]:
+        """See `Decoder.begin`. The memory holds each place's key and value."""
+        cells = self.cells(features)
+        positions = self.position(ops.arange(self.cell_count))
+        places = self.place_dropout(self.place(cells) + positions)
+        memory = self._split(self.key(places)), self._split(self.value(places))
+        return memory, tuple(ops.split(self.first_state(ops.mean(cells, axis=1)), 2, axis=-1))
+
+    def advance(self, memory: State, state: State, tokens: Any) -> tuple[Any, State]:
+        """See `Decoder.advance`."""
+        words = self.embedding_dropout(self.embedding(tokens))
+        read, *state = self.lstm(words, initial_state=list(state))
+        # Hypotheses of one image are further queries to the same places.
+        query = ops.reshape(self.query(read), (ops.shape(memory[0])[0], -1, read.shape[-1]))
+        seen = ops.dot_product_attention(self._split(query), *memory)
+        seen = ops.reshape(seen, ops.shape(read))
+        joined = self.joined(ops.concatenate([read, seen], axis=-1))
+        logits = self.embedding(self.joined_dropout(joined), reverse=True) + self.bias
+        return logits, tuple(state)
+
+    def _split(self, values: Any) -> Any:
+        """[batch, length, units] into [batch, length, heads, units / heads]."""
+        batch, length, units = ops.shape(values)
+        return ops.reshape(values, (batch, length, self.heads, units // self.heads))

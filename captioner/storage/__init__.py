@@ -1,0 +1,134 @@
+"""Files by URI: a local path, ``gs://bucket/name`` or ``s3://bucket/name``.
+
+The only place that knows how the stores differ. Whatever the store, a missing file is a
+``FileNotFoundError``, a refusal a ``PermissionError`` and anything else an ``OSError``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from captioner.storage.entry import Entry
+from captioner.storage.local import LocalStore
+
+__all__ = [
+    "Entry",
+    "absolute",
+    "create",
+    "entry",
+    "exists",
+    "is_directory",
+    "join",
+    "level",
+    "local_copy",
+    "read_bytes",
+    "replace",
+    "walk",
+]
+
+
+class Store(Protocol):
+    """What every store can do. Paths are whole URIs."""
+
+    def level(self, uri: str) -> Iterator[Entry | str]:
+        """What is right below `uri`: an `Entry` for a file, a URI for a directory."""
+
+    def walk(self, uri: str) -> Iterator[Entry]:
+        """Every file below `uri`, at any depth, in no particular order."""
+
+    def entry(self, uri: str) -> Entry | None:
+        """What a listing would say of the file `uri`; None where there is none."""
+
+    def is_directory(self, uri: str) -> bool:
+        """Whether `uri` is a directory, or a prefix with at least one file below it."""
+
+    def read_bytes(self, uri: str, limit: int | None = None) -> bytes:
+        """The file's bytes, or at most its first `limit`."""
+
+    def create(self, uri: str, source: bytes | Path) -> bool:
+        """Publish whole bytes or a local file at `uri`, unless something is there: then False."""
+
+    def replace(self, uri: str, data: bytes) -> None:
+        """Publish `data` at `uri` in one step, whatever is there."""
+
+    def local_copy(self, uri: str) -> AbstractContextManager[Path]:
+        """The file as a local path for the length of a `with` block."""
+
+
+@functools.cache
+def _store(scheme: str) -> Store:
+    """Clients are made once a process, when first asked for, since they hold connections."""
+    if scheme == "gs":
+        from captioner.storage.google import GoogleStore
+
+        return GoogleStore()
+    if scheme == "s3":
+        from captioner.storage.amazon import AmazonStore
+
+        return AmazonStore()
+    return LocalStore()
+
+
+def _of(uri: str) -> Store:
+    scheme, separator, _ = uri.partition("://")
+    return _store(scheme if separator else "")
+
+
+def join(root: str, *parts: str) -> str:
+    """`root` and `parts` with one slash between each."""
+    return "/".join([root.rstrip("/"), *parts])
+
+
+def absolute(uri: str) -> str:
+    """`uri` with a local path made absolute and plain, so that it means the same to every process."""
+    return uri if "://" in uri else os.path.abspath(uri)
+
+
+def level(uri: str) -> Iterator[Entry | str]:
+    """What is right below `uri`: an `Entry` for a file, a URI for a directory."""
+    return _of(uri).level(uri)
+
+
+def walk(uri: str) -> Iterator[Entry]:
+    """Every file below `uri`, at any depth; nothing where `uri` is not there."""
+    return _of(uri).walk(uri)
+
+
+def entry(uri: str) -> Entry | None:
+    """What a listing would say of the file `uri`; None where there is none."""
+    return _of(uri).entry(uri)
+
+
+def exists(uri: str) -> bool:
+    """Whether `uri` is a file."""
+    return entry(uri) is not None
+
+
+def is_directory(uri: str) -> bool:
+    """Whether `uri` is a directory, or a prefix with at least one file below it."""
+    return _of(uri).is_directory(uri)
+
+
+def read_bytes(uri: str, limit: int | None = None) -> bytes:
+    """The file's bytes, or at most its first `limit`."""
+    return _of(uri).read_bytes(uri, limit)
+
+
+def create(uri: str, source: bytes | Path) -> bool:
+    """Publish bytes or a local file at `uri` whole; False, changing nothing, if one is there."""
+    return _of(uri).create(uri, source)
+
+
+def replace(uri: str, data: bytes) -> None:
+    """Publish `data` at `uri` in one step, whatever is there."""
+    _of(uri).replace(uri, data)
+
+
+def local_copy(uri: str) -> AbstractContextManager[Path]:
+    """The file as a local path for the length of a `with` block."""
+    return _of(uri).local_copy(uri)

@@ -1,0 +1,73 @@
+"""Tasks: the list of images that one shard is made of, and its place in a run's written plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from captioner import shards, storage
+
+
+class Reference(NamedTuple):
+    """One image to do.
+
+    `stamp` changes when the image does, or what is known of it (captions, split). `source` is the
+    file the image is inside of (a feature shard), or empty where `uri` is a file of its own.
+    """
+
+    id: str
+    uri: str
+    stamp: str
+    source: str = ""
+    split: str = ""
+    captions: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The images of one shard.
+
+    Args:
+        id: names the shard; equal work has an equal id, whoever plans it.
+        references: at least one, in the order of their ids, all of one split and source.
+    """
+
+    id: str
+    references: tuple[Reference, ...]
+
+    @property
+    def split(self) -> str:
+        """The split of the task's images."""
+        return self.references[0].split
+
+    @property
+    def source(self) -> str:
+        """The file that all the task's images are inside of, or empty."""
+        return self.references[0].source
+
+    @classmethod
+    def of(cls, references: Iterable[Reference], settings: str) -> Task:
+        """The task of doing `references` under `settings` (a fingerprint)."""
+        ordered = tuple(sorted(references))
+        content = shards.fingerprint({"settings": settings, "references": ordered})
+        return cls(f"{ordered[0].split or 'images'}-{content}", ordered)
+
+    def publish(self, plan: str, name: str) -> str:
+        """Write the task into the directory `plan`, unless a task of that name is there.
+
+        Returns:
+            URI of the task that is there now, which is the one to do.
+        """
+        uri = storage.join(plan, f"{name}.json")
+        text = json.dumps({"id": self.id, "references": self.references})
+        storage.create(uri, text.encode())
+        return uri
+
+    @classmethod
+    def read(cls, uri: str) -> Task:
+        """The task that was published at `uri`."""
+        values = json.loads(storage.read_bytes(uri))
+        references = (Reference(*row[:-1], tuple(row[-1])) for row in values["references"])
+        return cls(values["id"], tuple(references))

@@ -1,0 +1,239 @@
+"""Fit a decoder to extracted features and their captions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import Progress
+
+from captioner import decoders, storage
+from captioner.decoders import Decoder
+from captioner.errors import UserError
+from captioner.model import Captioner, Description
+from captioner.records import FeatureDataset
+from captioner.training import examples, pictures
+from captioner.training.loss import CaptionLoss
+from captioner.training.progress import EpochLog, bar
+from captioner.vocabulary import Vocabulary
+
+__all__ = ["TrainingOptions", "TrainingResult", "train"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Args:
+        decoder: a key of `decoders.DECODERS`.
+        dropout, word_dropout: see the decoders.
+        settings: the decoder's other settings, by name.
+        epochs: passes over the training captions. The learning rate falls to 0 over them all.
+        patience: epochs without a better development loss after which to stop; 0 for never.
+        batch_size: captions a step.
+        learning_rate: of the first step; it falls as a cosine.
+        weight_decay: share of the learning rate by which weights shrink each step.
+        clip_norm: the largest norm of a step's whole gradient.
+        label_smoothing: see `CaptionLoss`.
+        min_count: how often a word must occur in the training captions to be in the vocabulary.
+        max_length: the most tokens of a caption, start and end among them; the rest is cut off.
+        seed: of weights, dropout and the order of captions.
+    """
+
+    decoder: str = "attention"
+    dropout: float = 0.5
+    word_dropout: float = 0.0
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    epochs: int = 12
+    patience: int = 0
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.1
+    min_count: int = 4
+    max_length: int = 40
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """How training went.
+
+    Attributes:
+        history: one dictionary an epoch: epoch (from 1), loss, development_loss (where there are
+            development captions) and seconds.
+        best_epoch: the one whose weights were kept.
+        captions: how many were trained on, once an epoch.
+        vocabulary_size: how many token ids there are.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    captions: int
+    vocabulary_size: int
+
+    def __str__(self) -> str:
+        best = ", ".join(
+            f"{name.replace('_', ' ')} {self.history[self.best_epoch - 1][name]:.3f}"
+            for name in ("loss", "development_loss")
+            if name in self.history[0]
+        )
+        return (
+            f"{self.captions:,} captions of {self.vocabulary_size:,} words, "
+            f"best epoch {self.best_epoch} of {len(self.history)}: {best}"
+        )
+
+
+def train(
+    features: str,
+    model: str,
+    options: TrainingOptions | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    console: Console | None = None,
+) -> TrainingResult:
+    """Train a captioner and save it, with its history and curves.
+
+    Args:
+        features: directory of a feature dataset.
+        model: directory for the model.
+        options: how to train.
+        on_epoch: told each epoch's part of the history.
+        console: where progress is shown: a bar on a terminal, else a line an epoch.
+
+    Raises:
+        UserError: there is nothing to train on, or `model` can't be written; before training.
+    """
+    options = options or TrainingOptions()
+    dataset = FeatureDataset.load(features)
+    _check(dataset, model)
+    keras.utils.set_random_seed(options.seed)
+    with bar(console) as progress:
+        material = _prepare(dataset, options, progress)
+        log = EpochLog(progress, material.steps, options.epochs, on_epoch)
+        _fit(material, options, log)
+    best = log.best_epoch
+    result = TrainingResult(
+        log.history, best, material.caption_count, len(material.batches.vocabulary)
+    )
+    _save(model, dataset, options, material, result)
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _Material:
+    """All that fitting needs."""
+
+    decoder: Decoder
+    batches: examples.Batches
+    training: tf.data.Dataset
+    development: tf.data.Dataset | None
+    caption_count: int
+    steps: int  # an epoch
+
+
+def _check(dataset: FeatureDataset, model: str) -> None:
+    if not dataset.counts.get("train"):
+        raise UserError(
+            f"{dataset.directory}: no training images; extract the features with captions "
+            "and splits"
+        )
+    try:
+        storage.replace(storage.join(model, "history.json"), b"[]\n")
+    except OSError as error:
+        raise UserError(f"{model}: the model can't be written there: {error}") from error
+
+
+def _prepare(dataset: FeatureDataset, options: TrainingOptions, progress: Progress) -> _Material:
+    """Look through the training images, and make the decoder and its input."""
+    records = examples.read(dataset, "train", options.seed)
+    shown = progress.track(
+        records.as_numpy_iterator(), dataset.counts["train"], description="reading features"
+    )
+    survey = examples.survey(shown, dataset.feature_shape[-1])
+    vocabulary = Vocabulary.build(survey.captions, options.min_count)
+    token_counts = np.array([len(vocabulary.encode(caption)) for caption in survey.captions])
+    token_counts = token_counts[token_counts > 2]  # more than start and end
+    if not len(token_counts):
+        raise UserError(f"{dataset.directory}: the training images have no captions")
+    lengths = examples.length_classes(token_counts, options.max_length)
+    batches = examples.Batches(vocabulary, lengths, options.batch_size)
+    decoder = _describe(dataset, options, {}).create_decoder(vocabulary)
+    decoder.standardise.set_statistics(survey.mean, survey.variance)
+    training = batches.of(records, examples.shuffled_images(dataset), options.seed)
+    development = None
+    if dataset.counts.get("dev"):
+        development = batches.of(examples.read(dataset, "dev", options.seed))
+    steps = batches.steps(token_counts)
+    return _Material(decoder, batches, training, development, len(token_counts), steps)
+
+
+def _fit(material: _Material, options: TrainingOptions, log: EpochLog) -> None:
+    """Train the decoder; it ends with the weights of the best epoch."""
+    steps = options.epochs * material.steps
+    optimizer = keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(options.learning_rate, steps),
+        weight_decay=options.weight_decay,
+        global_clipnorm=options.clip_norm,
+    )
+    material.decoder.compile(optimizer, CaptionLoss(options.label_smoothing))
+    best = keras.callbacks.EarlyStopping(
+        "val_loss" if material.development else "loss",
+        patience=options.patience or options.epochs,
+        restore_best_weights=True,
+    )
+    with warnings.catch_warnings():
+        # Keras is surprised by the end of any dataset whose length it doesn't know.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
+        material.decoder.fit(
+            material.training,
+            validation_data=material.development,
+            epochs=options.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[best, log],
+        )
+
+
+def _describe(
+    dataset: FeatureDataset, options: TrainingOptions, training: dict[str, Any]
+) -> Description:
+    rates = {"dropout": options.dropout, "word_dropout": options.word_dropout}
+    return Description(
+        decoder=options.decoder,
+        settings=decoders.all_settings(options.decoder, **rates, **options.settings),
+        encoder=dataset.encoder,
+        feature_shape=dataset.feature_shape,
+        training=training,
+    )
+
+
+def _save(
+    model: str,
+    dataset: FeatureDataset,
+    options: TrainingOptions,
+    material: _Material,
+    result: TrainingResult,
+) -> None:
+    training = {
+        "data": {"fingerprint": dataset.fingerprint, "images": dataset.counts},
+        "captions": result.captions,
+        "options": dataclasses.asdict(options),
+        "best_epoch": result.history[result.best_epoch - 1],
+    }
+    description = _describe(dataset, options, training)
+    history = json.dumps(result.history, indent=1) + "\n"
+    storage.replace(storage.join(model, "history.json"), history.encode())
+    storage.replace(storage.join(model, "curves.png"), pictures.curves(result.history))
+    network = pictures.network(material.decoder)
+    if network:
+        storage.replace(storage.join(model, "model.png"), network)
+    vocabulary = material.batches.vocabulary
+    Captioner(description, material.decoder, vocabulary, dataset.encoder_weights).save(model)

@@ -1,0 +1,1 @@
+"""The Beam jobs. They wire; the thinking is in `captioner`."""

@@ -1,0 +1,79 @@
+"""Checks before anything is spent: what can be known before the first image is known then."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+
+from captioner import corpora, storage
+from captioner.corpora import CorpusReport
+from captioner.errors import UserError
+from captioner.storage import Entry
+from captioner.tasks import Reference, Task
+from pipelines import planning
+from pipelines.reading import read_image
+
+SAMPLE = 64
+
+
+def check_paths(source: str, output: str) -> None:
+    """Refuse an input that isn't there or is empty, and an output inside the input.
+
+    Raises:
+        UserError: with what to do.
+    """
+    inside = storage.join(output, "").startswith(storage.join(source, ""))
+    if inside:
+        raise UserError(f"{output}: is inside the input {source}; choose another --output")
+    if storage.exists(source):
+        return
+    if not storage.is_directory(source):
+        raise UserError(f"{source}: no such file or directory; give --input what is there")
+    if next(storage.walk(source), None) is None:
+        raise UserError(f"{source}: there are no files in this directory")
+
+
+def check_sample(source: str, output: str, image_size: int) -> None:
+    """Try the first images of an input, unless an earlier run got results from it.
+
+    Raises:
+        UserError: none of them can be read.
+    """
+    if next(storage.walk(storage.join(output, "shards")), None):
+        return
+    found = list(itertools.islice(_references(source), SAMPLE))
+    problems = [read_image(Task("sample", (one,)), one, image_size).problem for one in found]
+    reasons = Counter(str(problem.reason) for problem in problems if problem)
+    if found and reasons.total() == len(found):
+        counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        raise UserError(f"{source}: none of the first {len(found)} files is an image ({counted})")
+
+
+def report_captions(
+    source: str, captions: str, captions_format: str | None, splits: str | None
+) -> CorpusReport:
+    """How a captioned collection and the images of an input fit together.
+
+    Raises:
+        UserError: no image has a caption.
+    """
+    ids = [reference.id for reference in _references(source)]
+    report = corpora.report(ids, corpora.read(captions, captions_format, splits))
+    if not report.images:
+        raise UserError(
+            f"{captions}: has no caption for any of the {len(ids)} images of {source}; "
+            f"ids are paths relative to --input, such as '{ids[0]}'"
+        )
+    return report
+
+
+def _references(source: str) -> Iterator[Reference]:
+    """The images of an input, one after the other, as the plan will list them."""
+    if storage.exists(source):
+        listed = planning.in_list(source)
+    else:
+        entries: Iterator[Entry] = storage.walk(source)
+        listed = (planning.as_listed(entry, source) for entry in entries)
+    for id, (uri, stamp, _) in listed:
+        yield Reference(id, uri, stamp)

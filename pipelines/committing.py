@@ -1,0 +1,152 @@
+"""COMMIT: what the shards returned becomes the run's manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from typing import Any
+
+import apache_beam as beam
+
+from captioner import __version__, storage
+from captioner.shards import Summary
+from pipelines.planning import Job
+
+FORMAT = 1
+_PACKAGES = ("apache-beam", "tensorflow", "keras", "numpy", "pillow")
+
+
+@dataclasses.dataclass(eq=False)
+class Commit(beam.PTransform):
+    """Publish the run's manifest once every shard is there.
+
+    It is made in the graph, from the values that the shards returned, so it is right on every
+    engine and needs no client; metrics are for watching only.
+
+    Args:
+        job: the job.
+        asked: what the user asked for, as JSON values.
+        finish: called with the finished manifest and all summaries, kept ones included.
+    """
+
+    job: Job
+    asked: dict[str, Any]
+    finish: Callable[[dict[str, Any], list[Summary]], None] | None = None
+
+    def expand(self, parts: dict[str, beam.PCollection]) -> beam.PCollection:
+        labelled = [
+            parts[name] | f"As {name}" >> beam.Map(lambda value, name=name: (name, value))
+            for name in ("made", "kept", "tally")
+        ]
+        return (
+            labelled
+            | beam.Flatten()
+            | "Collect" >> beam.CombineGlobally(Collect())
+            | "Publish manifest" >> beam.Map(publish, self.job, self.asked, self.finish)
+        )
+
+
+class Collect(beam.CombineFn):
+    """Labelled values to one list for each label. A repeated value stands once."""
+
+    def create_accumulator(self) -> dict[str, dict[Any, None]]:
+        return {"made": {}, "kept": {}, "tally": {}}
+
+    def add_input(self, accumulator: dict, value: tuple[str, Any]) -> dict:
+        accumulator[value[0]][value[1]] = None
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[dict]) -> dict:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            for label, values in accumulator.items():
+                merged[label].update(values)
+        return merged
+
+    def extract_output(self, accumulator: dict) -> dict[str, list]:
+        return {label: list(values) for label, values in accumulator.items()}
+
+
+def publish(
+    parts: dict[str, list],
+    job: Job,
+    asked: dict[str, Any],
+    finish: Callable[[dict[str, Any], list[Summary]], None] | None,
+) -> str:
+    """Write the manifest, unless an earlier attempt did, and return its URI."""
+    made = sorted(map(Summary.from_line, parts["made"]), key=lambda summary: summary.task)
+    tasks = {summary.task for summary in made}
+    kept = [Summary.from_line(line) for line in parts["kept"]]
+    kept = [summary for summary in kept if summary.task not in tasks]
+    manifest = manifest_of(job, asked, made, dict(parts["tally"]))
+    manifest["adopted"] = [dataclasses.asdict(orphan) for orphan in orphans(kept, job.output)]
+    uri = storage.join(job.output, "runs", f"{job.run}.json")
+    storage.create(uri, (json.dumps(manifest, indent=1) + "\n").encode())
+    if finish:
+        finish(manifest, made + kept)
+    return uri
+
+
+def manifest_of(
+    job: Job, asked: dict[str, Any], made: list[Summary], tally: dict[str, int]
+) -> dict[str, Any]:
+    """The run's manifest (see docs/contracts.md) from its shards' summaries and the plan's tally."""
+    failed: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    for summary in made:
+        failed.update(summary.failed)
+        seconds.update(summary.seconds)
+    elapsed = (_now() - started(job.run)).total_seconds()
+    done = sum(summary.done for summary in made)
+    return {
+        "format": FORMAT,
+        "run": job.run,
+        "asked": asked,
+        "settings": job.settings,
+        "versions": versions(),
+        "images": {
+            "seen": tally.get("seen", 0),
+            "done": done,
+            "deduplicated": sum(summary.deduplicated for summary in made),
+            "failed": dict(sorted(failed.items())),
+            "skipped": tally.get("skipped", 0),
+            "failed_before": tally.get("failed_before", 0),
+            "absent": tally.get("absent", 0),
+        },
+        "current": {
+            name.removeprefix("current:"): number
+            for name, number in sorted(tally.items())
+            if name.startswith("current:")
+        },
+        "seconds": round(elapsed, 3),
+        "seconds_by_stage": {name: round(value, 3) for name, value in sorted(seconds.items())},
+        "images_per_second": round((done + failed.total()) / max(elapsed, 1e-3), 3),
+        "shards": [dataclasses.asdict(summary) for summary in made],
+    }
+
+
+def orphans(summaries: list[Summary], output: str) -> list[Summary]:
+    """Those shards whose run never came to its commit, so that its manifest doesn't have them."""
+    runs = storage.walk(storage.join(output, "runs"))
+    committed = {entry.uri.rpartition("/")[2].removesuffix(".json") for entry in runs}
+    return [summary for summary in summaries if summary.run not in committed]
+
+
+def versions() -> dict[str, str]:
+    """What the job ran on."""
+    ours = {"captioner": __version__, "python": platform.python_version()}
+    return ours | {name: metadata.version(name) for name in _PACKAGES}
+
+
+def started(run: str) -> datetime.datetime:
+    """When a run began, which its id tells."""
+    return datetime.datetime.strptime(run.split("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=datetime.UTC)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

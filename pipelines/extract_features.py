@@ -1,0 +1,143 @@
+"""The extract job: images to feature TFRecords."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from captioner import records, storage
+from captioner.encoders import Encoder, EncoderSpec
+from captioner.records import FeatureDataset, FeatureRecord
+from captioner.shards import Summary
+from pipelines import jobs
+from pipelines.inference import HalvingHandler
+from pipelines.jobs import Work
+from pipelines.planning import Job
+from pipelines.reading import Item
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadEncoder:
+    """Loads the encoder on a worker.
+
+    Args:
+        spec: the encoder.
+        weights_file: URI of its weights.
+    """
+
+    spec: EncoderSpec
+    weights_file: str
+
+    def __call__(self) -> EncoderNetwork:
+        return EncoderNetwork(Encoder.load(self.spec, self.weights_file))
+
+
+class EncoderNetwork:
+    """The encoder as a `Network`."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def infer(self, batch: np.ndarray) -> np.ndarray:
+        """Features, float32 [N, *feature_shape], of uint8 pixels [N, size, size, 3]."""
+        return self._encoder.encode(batch)
+
+
+def to_record(item: Item) -> bytes:
+    """An item's feature record."""
+    reference = item.reference
+    return FeatureRecord(
+        id=reference.id,
+        uri=reference.uri,
+        content_hash=item.content_hash,
+        width=item.width,
+        height=item.height,
+        features=item.result,
+        captions=reference.captions,
+        split=reference.split,
+    ).to_bytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class SaveDataset:
+    """Derives ``dataset.json`` from the shards, at the commit.
+
+    Args:
+        directory: the output directory.
+        encoder, encoder_weights, feature_shape: see `FeatureDataset`.
+    """
+
+    directory: str
+    encoder: EncoderSpec
+    encoder_weights: str
+    feature_shape: tuple[int, ...]
+
+    def __call__(self, manifest: dict[str, Any], summaries: list[Summary]) -> None:
+        made = {summary["task"] for summary in manifest["shards"]}
+        counts = dict(manifest["current"])
+        shards: dict[str, tuple[str, ...]] = {}
+        for summary in sorted(summaries, key=lambda summary: summary.file):
+            if summary.task in made:
+                counts[summary.split] = counts.get(summary.split, 0) + summary.done
+            if summary.done:
+                shards[summary.split] = (*shards.get(summary.split, ()), summary.file)
+        superseded = sum(summary.done for summary in summaries) - sum(counts.values())
+        FeatureDataset(counts=counts, shards=shards, superseded=superseded, **vars(self)).save()
+
+
+def work(encoder: Encoder, directory: str, batch_size: int) -> Work:
+    """What the extract job does, with the encoder's weights saved where workers find them."""
+    spec = encoder.spec
+    weights_file = storage.join(directory, "encoders", f"{spec.weights}.weights.h5")
+    encoder.save_weights(weights_file)
+    return Work(
+        handler=HalvingHandler(LoadEncoder(spec, weights_file), batch_size),
+        image_size=spec.image_size,
+        open_spool=records.open_spool,
+        to_record=to_record,
+        finish=SaveDataset(directory, spec, weights_file, encoder.feature_shape),
+    )
+
+
+def extract(
+    source: str,
+    output: str,
+    encoder: Encoder,
+    *,
+    captions: str | None = None,
+    captions_format: str | None = None,
+    splits: str | None = None,
+    batch_size: int = 32,
+    shard_size: int = 256,
+    asked: dict[str, Any] | None = None,
+    flags: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Extract the features of every image of `source` that has none yet.
+
+    Args:
+        source: a directory or prefix of images, or a list of them.
+        output: the feature directory.
+        captions, captions_format, splits: the captioned collection, see `corpora.read`.
+        batch_size: images the network takes at once.
+        shard_size: images a shard, about.
+        asked: for the manifest.
+        flags: Beam's own.
+
+    Returns:
+        The run's manifest.
+    """
+    job = Job(
+        input=source,
+        output=output,
+        run=jobs.new_run(),
+        settings=encoder.spec.fingerprint,
+        extension=records.EXTENSION,
+        shard_size=shard_size,
+        captions=captions,
+        captions_format=captions_format,
+        splits=splits,
+    )
+    return jobs.run(job, work(encoder, output, batch_size), asked or {}, flags)

@@ -1,0 +1,114 @@
+"""EXECUTE, second step: full batches through the network, and a failing batch halved."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from apache_beam.ml.inference.base import ModelHandler
+
+from pipelines.reading import Item, Problem
+
+
+class Network(Protocol):
+    """What a handler loads once a process. Instances must be weak-referenceable."""
+
+    def infer(self, batch: np.ndarray) -> Sequence[Any]:
+        """A result for each entry of a batch."""
+
+
+class HalvingHandler(ModelHandler[Item, Item, Network]):
+    """Runs items' pixels or features through a network in batches of one size.
+
+    A batch that raises is halved until the culprit is alone, and that item gets a problem. Nothing
+    is ever raised. Items that have a problem already, and repetitions, pass by.
+
+    Args:
+        load: makes the network; called once a process.
+        batch_size: items a batch; a smaller one is padded, since networks are compiled for a size.
+    """
+
+    def __init__(self, load: Callable[[], Network], batch_size: int) -> None:
+        super().__init__()
+        self._load = load
+        self._batch_size = batch_size
+
+    def load_model(self) -> Network:
+        return LoadedWhenNeeded(self._load)
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        return {"min_batch_size": self._batch_size, "max_batch_size": self._batch_size}
+
+    def get_num_bytes(self, batch: Sequence[Item]) -> int:
+        # Beam's own way is to pickle the batch.
+        return sum(item.pixels_or_features.nbytes for item in batch if takes_part(item))
+
+    def run_inference(
+        self,
+        batch: Sequence[Item],
+        model: Network,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[Item]:
+        waiting = [item for item in batch if takes_part(item)]
+        if waiting:
+            infer_items(model, waiting, self._batch_size)
+        return batch
+
+
+class LoadedWhenNeeded:
+    """A network that is loaded by its first batch, so that a run with nothing to do is quick."""
+
+    def __init__(self, load: Callable[[], Network]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._network: Network | None = None
+
+    def infer(self, batch: np.ndarray) -> Sequence[Any]:
+        """See `Network.infer`."""
+        with self._lock:
+            if self._network is None:
+                self._network = self._load()
+        return self._network.infer(batch)
+
+
+def takes_part(item: Item) -> bool:
+    """Whether an item goes through the network."""
+    return item.pixels_or_features is not None and not item.repeats
+
+
+def infer_items(network: Network, items: Sequence[Item], batch_size: int) -> None:
+    """Give each of at most `batch_size` items its result, or the problem with it."""
+    started = time.perf_counter()
+    batch = np.stack([item.pixels_or_features for item in items])
+    for item, result in zip(items, infer_halving(network.infer, batch, batch_size), strict=True):
+        item.pixels_or_features = None
+        if isinstance(result, Exception):
+            message = f"{type(result).__name__}: {result}"
+            item.problem = Problem("infer", "inference_failed", message, permanent=False)
+        item.result = result
+    for item in items:
+        item.seconds["infer"] = (time.perf_counter() - started) / len(items)
+
+
+def infer_halving(
+    infer: Callable[[np.ndarray], Sequence[Any]], batch: np.ndarray, size: int
+) -> list[Any]:
+    """`infer(batch)` as a list, with the exception in the place of each entry that causes one.
+
+    Args:
+        infer: takes `size` entries, or after halving `size / 2` and so on.
+        batch: at most `size` entries.
+        size: what the batch is padded to, with its last entry.
+    """
+    padding = [(0, size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
+    try:
+        return list(infer(np.pad(batch, padding, mode="edge")))[: len(batch)]
+    except Exception as error:
+        if len(batch) == 1:
+            return [error]
+    half = (size + 1) // 2
+    rest = infer_halving(infer, batch[half:], half) if len(batch) > half else []
+    return infer_halving(infer, batch[:half], half) + rest

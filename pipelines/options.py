@@ -1,0 +1,45 @@
+"""Beam's own flags, and the engine a job runs on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from captioner.errors import UserError
+
+# In memory, in this process. Beam's own default, DirectRunner, looks on the network for another engine first.
+LOCAL_RUNNER = "FnApiRunner"
+
+
+def parse(flags: Sequence[str]) -> PipelineOptions:
+    """Options from Beam's command-line flags.
+
+    Raises:
+        UserError: a flag or a word that Beam doesn't know, or a value it refuses.
+    """
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
+    for options in [PipelineOptions, *_subclasses(PipelineOptions)]:
+        if "_add_argparse_args" in vars(options):
+            options._add_argparse_args(parser)
+    try:
+        known, unknown = parser.parse_known_args(list(flags))
+    except argparse.ArgumentError as error:
+        raise UserError(str(error)) from error
+    if unknown:
+        raise UserError(f"unknown flag: {unknown[0]} (see `captioner --help`)")
+    runner = [] if known.runner else [f"--runner={LOCAL_RUNNER}"]
+    return PipelineOptions([*flags, *runner])
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the job runs in this very process."""
+    return options.get_all_options()["runner"] == LOCAL_RUNNER
+
+
+def _subclasses(kind: type) -> list[type]:
+    found = []
+    for subclass in kind.__subclasses__():
+        found += [subclass, *_subclasses(subclass)]
+    return found

@@ -1,0 +1,133 @@
+"""EXECUTE, last step: a task's results become a finished shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from captioner.shards import Failure, Outcome, ShardWriter, Spool, Summary, read_summary
+from pipelines.planning import Job
+from pipelines.reading import Item, shard_file
+
+
+class WriteShards(beam.DoFn):
+    """Items to the `Summary` line of their shard, when the last of a task has come.
+
+    The items of a task come from one bundle, in any batches: everything since the task was read is one
+    fused stage.
+
+    Args:
+        job: the job.
+        open_spool: opens a local data file.
+        to_record: an item with a result as a record's bytes.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        open_spool: Callable[[str], Spool],
+        to_record: Callable[[Item], bytes],
+    ) -> None:
+        self._job = job
+        self._open_spool = open_spool
+        self._to_record = to_record
+        self._done = Metrics.counter("captioner", "images_done")
+        self._failed = Metrics.counter("captioner", "images_failed")
+        self._shards = Metrics.counter("captioner", "shards_written")
+
+    def start_bundle(self) -> None:
+        self._open: dict[str, TaskWriter] = {}
+
+    def process(self, item: Item) -> Iterator[str]:
+        if item.reference is None:
+            yield read_summary(self._job.output, shard_file(item.task, self._job)).to_line()
+            return
+        writer = self._open.get(item.task.id) or self._start(item)
+        writer.add(item)
+        if writer.is_complete():
+            summary = self._open.pop(item.task.id).publish()
+            self._shards.inc()
+            self._done.inc(summary.done)
+            self._failed.inc(sum(summary.failed.values()))
+            yield summary.to_line()
+
+    def finish_bundle(self) -> None:
+        if self._open:
+            raise RuntimeError(f"tasks without all their images: {sorted(self._open)}")
+
+    def _start(self, item: Item) -> TaskWriter:
+        writer = TaskWriter(self._job, item, self._open_spool, self._to_record)
+        self._open[item.task.id] = writer
+        return writer
+
+
+class TaskWriter:
+    """Collects the items of one task. See `WriteShards`."""
+
+    def __init__(
+        self,
+        job: Job,
+        first: Item,
+        open_spool: Callable[[str], Spool],
+        to_record: Callable[[Item], bytes],
+    ) -> None:
+        self._job = job
+        self._to_record = to_record
+        self._expected = len(first.task.references)
+        self._originals: dict[str, Item] = {}
+        self._failed_inference: list[str] = []
+        summary = Summary(
+            first.task.id, shard_file(first.task, job), job.run, job.settings, first.task.split
+        )
+        self._shard = ShardWriter(job.output, summary, open_spool)
+
+    def add(self, item: Item) -> None:
+        """Take an item to its end; one with the bytes of an earlier one ends as that one did."""
+        self._shard.add_seconds(**item.seconds)
+        if item.repeats:
+            original = self._originals[item.content_hash]
+            item.result, item.problem = original.result, original.problem
+            item.width, item.height = original.width, original.height
+        elif item.content_hash:
+            self._originals[item.content_hash] = item
+        if item.problem:
+            self._add_failure(item)
+        else:
+            self._shard.add_result(self._outcome(item), self._to_record(item), item.repeats)
+
+    def is_complete(self) -> bool:
+        """Whether every image of the task has ended."""
+        return len(self._shard) == self._expected
+
+    def publish(self) -> Summary:
+        """Publish the shard.
+
+        Raises:
+            RuntimeError: inference failed for every single image, which is no fault of theirs.
+        """
+        if len(self._failed_inference) == self._expected:
+            self._shard.discard()
+            raise RuntimeError(f"inference fails for every image: {self._failed_inference[0]}")
+        return self._shard.publish()
+
+    def _add_failure(self, item: Item) -> None:
+        problem = item.problem
+        if problem.stage == "infer":
+            self._failed_inference.append(problem.message)
+        failure = Failure(
+            item.reference.id,
+            item.reference.uri,
+            problem.stage,
+            problem.reason,
+            problem.message,
+            problem.permanent,
+            self._job.run,
+        )
+        self._shard.add_failure(self._outcome(item), failure)
+
+    def _outcome(self, item: Item) -> Outcome:
+        reference, problem = item.reference, item.problem
+        failed = (problem.reason, problem.permanent) if problem else ("", False)
+        return Outcome(reference.id, reference.uri, reference.stamp, item.content_hash, *failed)

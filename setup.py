@@ -1,0 +1,51 @@
+"""Packaging: what is installed, what it needs, and the `captioner` command."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+_HERE = Path(__file__).parent
+_VERSION = re.search(r'__version__ = "(.+)"', (_HERE / "captioner/__init__.py").read_text())[1]
+
+# TensorFlow 2.17 is the newest that tensorflow-io's last release can load, and it wants NumPy 1.26 and
+# protobuf 4. apache-beam comes without its [gcp] extra, which needs a newer protobuf; the Google clients that
+# Dataflow and Cloud Storage need are named one by one, within Beam's own bounds.
+setup(
+    name="captioner",
+    version=_VERSION,
+    description="Batch, distributed image captioning, trained on your own captioned images",
+    long_description=(_HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["captioner", "captioner.*", "pipelines", "pipelines.*"]),
+    package_data={"captioner": ["*.schema.json"]},
+    entry_points={"console_scripts": ["captioner = captioner.cli:main"]},
+    install_requires=[
+        "apache-beam>=2.77,<2.78",
+        "boto3>=1.35,<2",
+        "google-apitools>=0.5.31,<0.5.32",
+        "google-auth-httplib2<0.3",
+        "google-cloud-dataflow-client>=0.13,<0.14",
+        "google-cloud-storage>=2.18,<4",
+        "keras>=3.13,<4",
+        "numpy>=1.26,<2",
+        "pillow>=11",
+        "protobuf>=4.25,<5",
+        "rich>=13",
+        "tensorflow>=2.17.1,<2.18",
+        "tensorflow-io==0.37.1",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis",
+            "jsonschema",
+            "moto[server]",
+            "pycocoevalcap",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+        ],
+    },
+)

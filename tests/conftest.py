@@ -1,0 +1,117 @@
+"""What several tests share: pictures, and a job with a network that costs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import jobs
+from pipelines.inference import HalvingHandler
+from pipelines.jobs import Work
+from pipelines.planning import Job
+from pipelines.reading import Item
+
+
+@pytest.fixture
+def picture() -> Callable[..., Path]:
+    """Writes a picture of one colour, by default one that no other call gives."""
+    given = iter(range(1, 1 << 24, 7919))
+
+    def write(path: Path, colour: tuple[int, int, int] | None = None) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = next(given)
+        colour = colour or (number >> 16, number >> 8 & 255, number & 255)
+        Image.new("RGB", (12, 8), colour).save(path, format="PNG")
+        return path
+
+    return write
+
+
+class MeanColour:
+    """A network for tests: the mean colour. Batches with a pixel of value `poison` are refused."""
+
+    def __init__(self, poison: int | None = None) -> None:
+        self.poison = poison
+
+    def infer(self, batch: np.ndarray) -> np.ndarray:
+        if self.poison is not None and (batch == self.poison).any():
+            raise ValueError("poisoned")
+        return batch.mean(axis=(1, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadMeanColour:
+    """Loads `MeanColour`, leaving a line in the file `log`."""
+
+    log: str
+    poison: int | None = None
+
+    def __call__(self) -> MeanColour:
+        with open(self.log, "a") as file:
+            file.write("loaded\n")
+        return MeanColour(self.poison)
+
+
+def to_line(item: Item) -> bytes:
+    """A result as a JSON line."""
+    colour = [round(float(value)) for value in item.result]
+    return (json.dumps({"id": item.reference.id, "colour": colour}) + "\n").encode()
+
+
+class StubJob:
+    """A job over a directory whose results are mean colours.
+
+    Attributes:
+        input, output: directories.
+        settings: fingerprint of the job's settings.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.input, self.output = root / "in", root / "out"
+        self.log = root / "loads.txt"
+        self.settings = "settings-1"
+        self.input.mkdir()
+
+    def job(self, **changes: Any) -> Job:
+        """The job of one run."""
+        known = Job(str(self.input), str(self.output), jobs.new_run(), self.settings, ".jsonl", 4)
+        return dataclasses.replace(known, **changes)
+
+    def work(self, poison: int | None = None, batch_size: int = 3) -> Work:
+        """What it does."""
+        handler = HalvingHandler(LoadMeanColour(str(self.log), poison), batch_size)
+        return Work(handler, 8, functools.partial(open, mode="wb"), to_line)
+
+    def run(self, poison: int | None = None, **changes: Any) -> dict[str, Any]:
+        """Run it; the manifest."""
+        return jobs.run(self.job(**changes), self.work(poison), {}, [])
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        """All lines below a directory of the output."""
+        files = sorted((self.output / kind).glob("*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+    def results(self) -> dict[str, list[int]]:
+        """Colours by id; asserts that no id is there twice."""
+        lines = self.lines("shards")
+        found = {line["id"]: line["colour"] for line in lines}
+        assert len(found) == len(lines)
+        return found
+
+    def failures(self) -> dict[str, str]:
+        """Reasons by id."""
+        return {line["id"]: line["reason"] for line in self.lines("failures")}
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> StubJob:
+    """A job that costs nothing."""
+    return StubJob(tmp_path)

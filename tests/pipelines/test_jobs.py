@@ -1,0 +1,215 @@
+"""The jobs' graph: nothing lost, nothing twice, nothing again; and one fused stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from captioner import shards
+from pipelines import jobs
+
+
+def _fill(stub, picture: Callable[..., Path], count: int) -> set[str]:
+    return {picture(stub.input / f"{n % 3}/{n}.png").relative_to(stub.input).as_posix()
+            for n in range(count)}  # fmt: skip
+
+
+def test_each_input_ends_as_one_result_or_one_failure(stub, picture) -> None:
+    good = _fill(stub, picture, 10)
+    (stub.input / "empty.jpg").touch()
+    (stub.input / "note.txt").write_text("no picture")
+    whole = (stub.input / "0/0.png").read_bytes()
+    (stub.input / "broken.png").write_bytes(whole[: len(whole) // 2])
+    manifest = stub.run()
+    assert set(stub.results()) == good
+    assert stub.failures() == {
+        "empty.jpg": "empty",
+        "note.txt": "not_an_image",
+        "broken.png": "truncated",
+    }
+    assert manifest["images"] == {
+        "seen": 13,
+        "done": 10,
+        "deduplicated": 0,
+        "failed": {"empty": 1, "not_an_image": 1, "truncated": 1},
+        "skipped": 0,
+        "failed_before": 0,
+        "absent": 0,
+    }
+    assert sum(shard["done"] for shard in manifest["shards"]) == 10
+    for shard in manifest["shards"]:
+        assert (stub.output / shard["file"]).stat().st_size == shard["size"]
+
+
+def test_results_are_those_of_their_own_image(stub, picture) -> None:
+    colours = {f"{n}.png": [n, 2 * n, 255 - n] for n in range(20)}
+    for name, colour in colours.items():
+        picture(stub.input / name, tuple(colour))
+    stub.run()
+    assert stub.results() == colours
+
+
+def test_a_second_run_does_nothing_again(stub, picture) -> None:
+    _fill(stub, picture, 10)
+    (stub.input / "empty.jpg").touch()
+    stub.run()
+    before = stub.results()
+    for file in stub.input.rglob("*.png"):
+        file.chmod(0)  # a read would fail for everyone but root
+    manifest = stub.run()
+    assert manifest["images"]["skipped"] == 10
+    assert manifest["images"]["failed_before"] == 1
+    assert manifest["images"]["done"] == 0 and manifest["images"]["failed"] == {}
+    assert manifest["seconds_by_stage"] == {}
+    assert stub.results() == before
+    assert stub.log.read_text() == "loaded\n"
+
+
+def test_new_changed_and_deleted_images(stub, picture) -> None:
+    _fill(stub, picture, 6)
+    stub.run()
+    picture(stub.input / "new.png", (1, 2, 3))
+    changed = picture(stub.input / "1/1.png", (9, 9, 9))
+    os.utime(changed, (1, 1))
+    (stub.input / "2/2.png").unlink()
+    manifest = stub.run()
+    assert manifest["images"]["done"] == 2
+    assert manifest["images"]["skipped"] == 4
+    assert manifest["images"]["absent"] == 1
+    newest = shards.newest(str(stub.output))
+    found = {
+        line["id"]: line["colour"]
+        for id, task in newest.items()
+        for line in map(json.loads, (stub.output / f"shards/{task}.jsonl").read_text().splitlines())
+        if line["id"] == id
+    }
+    assert len(found) == 7
+    assert found["1/1.png"] == [9, 9, 9] and found["new.png"] == [1, 2, 3]
+
+
+def test_other_settings_do_everything_again(stub, picture) -> None:
+    _fill(stub, picture, 5)
+    stub.run()
+    stub.settings = "settings-2"
+    assert stub.run()["images"]["done"] == 5
+    assert stub.run()["images"]["skipped"] == 5
+
+
+def test_passing_failures_are_tried_again_and_permanent_ones_not(stub, picture) -> None:
+    names = _fill(stub, picture, 3)
+    (stub.input / "empty.jpg").touch()
+    picture(stub.input / "poisoned.png", (66, 66, 66))
+    assert stub.run(poison=66)["images"]["failed"] == {"empty": 1, "inference_failed": 1}
+    manifest = stub.run()
+    assert manifest["images"]["done"] == 1 and manifest["images"]["failed_before"] == 1
+    assert set(stub.results()) == names | {"poisoned.png"}
+
+
+def test_the_same_bytes_go_through_the_network_once(stub, picture) -> None:
+    for n in range(4):
+        picture(stub.input / f"{n}.png", (7, 7, 7))
+    manifest = stub.run(shard_size=100)
+    assert manifest["images"]["done"] == 4 and manifest["images"]["deduplicated"] == 3
+    assert set(stub.results()) == {f"{n}.png" for n in range(4)}
+    assert set(map(tuple, stub.results().values())) == {(7, 7, 7)}
+
+
+def test_a_list_is_an_input_and_keeps_its_lines_as_ids(stub, picture) -> None:
+    one = picture(stub.input / "one [1].png")
+    picture(stub.input / "two.png")
+    listed = stub.input.parent / "list.txt"
+    listed.write_text(f"{one}\nin/two.png\nin/gone.png\nin/two.png\n\n")
+    stub.run(input=str(listed))
+    assert set(stub.results()) == {str(one), "in/two.png"}
+    assert stub.failures() == {"in/gone.png": "missing"}
+
+
+def test_nothing_to_do_is_a_run_too(stub) -> None:
+    manifest = stub.run()
+    assert manifest["images"]["seen"] == 0 and manifest["shards"] == []
+
+
+def test_a_network_that_fails_for_all_stops_the_job(stub, picture) -> None:
+    for n in range(4):
+        picture(stub.input / f"{n}.png", (66, 66, n))
+    with pytest.raises(Exception, match="inference fails for every image: ValueError: poisoned"):
+        stub.run(poison=66)
+    assert not (stub.output / "shards").exists()
+
+
+def test_two_runs_at_once_end_as_one_would(stub, picture) -> None:
+    names = _fill(stub, picture, 12)
+    first, second = stub.job(), stub.job()
+    # The second plans while the first has planned and not yet begun: the worst case.
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        jobs.build(pipeline, first, stub.work(), {})
+        parts = pipeline | "Other run" >> _Build(second, stub)
+        assert parts is None
+    assert set(stub.results()) == names
+    for run in (first, second):
+        manifest = json.loads((stub.output / f"runs/{run.run}.json").read_text())
+        assert manifest["images"]["done"] == 12
+
+
+class _Build(beam.PTransform):
+    """A second copy of the graph in one pipeline."""
+
+    def __init__(self, job, stub) -> None:
+        super().__init__()
+        self._job, self._stub = job, stub
+
+    def expand(self, begin) -> None:
+        jobs.build(begin, self._job, self._stub.work(), {})
+
+
+KILLED = """
+    import sys
+    from pathlib import Path
+    from tests.conftest import StubJob
+    from pipelines import jobs
+
+    stub = StubJob.__new__(StubJob)
+    stub.input, stub.output, stub.log = (Path(sys.argv[1]) / n for n in ("in", "out", "log"))
+    stub.settings = "settings-1"
+    stub.run()
+"""
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(stub, picture, tmp_path: Path) -> None:
+    names = _fill(stub, picture, 400)
+    program = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
+    process = subprocess.Popen(program, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+    while not list((stub.output / "shards").glob("*.jsonl")):
+        assert process.poll() is None, "the run ended before it wrote a shard"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    survived = set(stub.results())
+    assert survived and survived < names
+    manifest = stub.run()
+    assert manifest["images"]["skipped"] == len(survived)
+    assert manifest["images"]["done"] == len(names) - len(survived)
+    assert sum(shard["done"] for shard in manifest["adopted"]) == len(survived)
+    assert set(stub.results()) == names
+
+
+def test_reading_inference_and_writing_are_one_stage(stub) -> None:
+    pipeline = beam.Pipeline(runner=FnApiRunner())
+    jobs.build(pipeline, stub.job(), stub.work(), {})
+    _, stages = FnApiRunner().create_stages(pipeline.to_runner_api(return_context=False))
+    labels = [[transform.unique_name for transform in stage.transforms] for stage in stages]
+    (execute,) = [names for names in labels if any("Read and decode" in name for name in names)]
+    assert any("Infer/" in name for name in execute)
+    assert any("Write shards" in name for name in execute)
+    assert not any("Infer/" in n for names in labels if names is not execute for n in names)
+    assert not any("Join on id" in name or "Collect" in name.split("/")[-1] for name in execute)

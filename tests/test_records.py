@@ -1,0 +1,153 @@
+"""Feature records: written and read back, by hand and as `tf.data`."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from captioner import records
+from captioner.encoders import EncoderSpec
+from captioner.errors import UserError
+from captioner.records import FeatureDataset, FeatureRecord
+from captioner.shards import Failure, Outcome, ShardWriter, Summary
+
+GOLDEN = Path(__file__).parent / "golden"
+SPEC = EncoderSpec("xception", "", "pooled", 299, 0, "float32", "b4f404588b728cad", "imagenet")
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(
+    st.builds(
+        FeatureRecord,
+        id=text,
+        uri=text,
+        content_hash=text,
+        width=st.integers(1, 10**6),
+        height=st.integers(1, 10**6),
+        features=arrays.arrays(
+            np.float16,
+            arrays.array_shapes(min_dims=1, max_dims=3),
+            elements=st.floats(width=16, allow_nan=False, allow_infinity=False),
+        ),
+        captions=st.lists(text).map(tuple),
+        split=text,
+    )
+)
+def test_records_survive_being_written(record: FeatureRecord) -> None:
+    found = FeatureRecord.from_bytes(record.to_bytes())
+    assert np.array_equal(found.features, record.features)
+    for field in dataclasses.fields(record):
+        if field.name != "features":
+            assert getattr(found, field.name) == getattr(record, field.name)
+
+
+def test_features_beyond_float16_are_clipped_not_infinite() -> None:
+    record = FeatureRecord("a", "/a", "", 1, 1, np.array([1e6, -1e6, 1.0], np.float32))
+    features = FeatureRecord.from_bytes(record.to_bytes()).features
+    assert features.tolist() == [65504.0, -65504.0, 1.0]
+
+
+def test_the_golden_shard_can_be_read() -> None:
+    (record,) = records.read_shard(str(GOLDEN / "features.tfrecord.gz"))
+    assert record.id == "a/één.jpg"
+    assert record.uri == "gs://bucket/a/één.jpg"
+    assert record.content_hash == "ab" * 32
+    assert (record.width, record.height) == (640, 480)
+    assert record.features.dtype == np.float16
+    assert record.features.tolist() == [[[0.0, 0.5]], [[1.5, -2.0]]]
+    assert record.captions == ("A dog runs .", "Ein Hund läuft .")
+    assert record.split == "train"
+
+
+def test_the_golden_dataset_can_be_read() -> None:
+    dataset = FeatureDataset.load(str(GOLDEN))
+    assert dataset.encoder == dataclasses.replace(SPEC, features="grid", grid_size=2)
+    assert dataset.feature_shape == (2, 1, 2)
+    assert dataset.counts == {"train": 1}
+    (record,) = dataset.records("train").as_numpy_iterator()
+    assert record["features"].tolist() == [[[0.0, 0.5]], [[1.5, -2.0]]]
+    assert list(dataset.captions("train")) == [
+        ("a/één.jpg", ("A dog runs .", "Ein Hund läuft ."))
+    ]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Callable[..., FeatureDataset]:
+    """Writes shards, {task: (run, {id: feature value, or None for a failure})}, as a dataset."""
+
+    def write(tasks: dict[str, tuple[str, dict[str, float | None]]]) -> FeatureDataset:
+        for task, (run, images) in tasks.items():
+            file = f"shards/{task}{records.EXTENSION}"
+            summary = Summary(task, file, run, SPEC.fingerprint, "train")
+            writer = ShardWriter(str(tmp_path), summary, records.open_spool)
+            for id, value in images.items():
+                outcome = Outcome(id, f"/in/{id}", "1:1", "", "" if value else "empty", False)
+                features = np.full(4, value or 0, np.float32)
+                record = FeatureRecord(id, f"/in/{id}", "", 1, 1, features, (f"a {id}",), "train")
+                if value is None:
+                    failure = Failure(id, f"/in/{id}", "decode", "empty", "", True, run)
+                    writer.add_failure(outcome, failure)
+                else:
+                    writer.add_result(outcome, record.to_bytes())
+            writer.publish()
+        files = tuple(f"shards/{task}{records.EXTENSION}" for task in sorted(tasks))
+        counts = {"train": len({id for _, images in tasks.values() for id in images})}
+        superseded = sum(len(images) for _, images in tasks.values()) - counts["train"]
+        FeatureDataset(
+            str(tmp_path), SPEC, str(tmp_path / "w.h5"), (4,), counts, {"train": files}, superseded
+        ).save()
+        return FeatureDataset.load(str(tmp_path))
+
+    return write
+
+
+def _values(found: FeatureDataset, **options: int) -> dict[str, float]:
+    return {
+        record["id"].decode(): float(record["features"][0])
+        for record in found.records("train", **options).as_numpy_iterator()
+    }
+
+
+def test_every_record_comes_once_a_pass(dataset) -> None:
+    found = dataset({"t1": ("run1", {"a": 1.0, "b": 2.0}), "t2": ("run1", {"c": 3.0})})
+    assert _values(found) == {"a": 1.0, "b": 2.0, "c": 3.0}
+    assert _values(found, shuffle_seed=1) == {"a": 1.0, "b": 2.0, "c": 3.0}
+    assert list(found.records("dev")) == []
+
+
+def test_superseded_records_are_skipped(dataset) -> None:
+    found = dataset(
+        {"t1": ("run1", {"a": 1.0, "b": 2.0, "c": 3.0}), "t2": ("run2", {"b": 20.0, "c": None})}
+    )
+    assert _values(found) == {"a": 1.0, "b": 20.0}
+
+
+def test_a_dataset_can_be_moved(dataset, tmp_path: Path) -> None:
+    dataset({"t1": ("run1", {"a": 1.0})})
+    moved = tmp_path.parent / f"{tmp_path.name}-moved"
+    shutil.move(tmp_path, moved)
+    found = FeatureDataset.load(str(moved))
+    assert _values(found) == {"a": 1.0}
+    assert found.encoder_weights == str(moved / "w.h5")
+
+
+def test_a_directory_without_features_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="captioner extract"):
+        FeatureDataset.load(str(tmp_path))
+
+
+def test_a_dataset_of_another_version_is_refused(dataset, tmp_path: Path) -> None:
+    dataset({"t1": ("run1", {"a": 1.0})})
+    file = tmp_path / "dataset.json"
+    file.write_text(file.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(UserError, match="another version"):
+        FeatureDataset.load(str(tmp_path))

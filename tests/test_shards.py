@@ -1,0 +1,109 @@
+"""Shards: whole or absent, the first attempt wins, the newest outcome holds."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from captioner import shards
+from captioner.shards import Failure, Outcome, ShardWriter, Summary
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def _write(
+    output: Path, task: str, run: str, results: dict[str, bytes], failures: tuple[str, ...] = ()
+) -> ShardWriter:
+    summary = Summary(task, f"shards/{task}.jsonl", run, "settings", "train")
+    writer = ShardWriter(str(output), summary, functools.partial(open, mode="wb"))
+    for id, record in results.items():
+        writer.add_result(Outcome(id, f"/in/{id}", "1:1", "hash", "", False), record)
+    for id in failures:
+        writer.add_failure(
+            Outcome(id, f"/in/{id}", "1:1", "hash", "empty", True),
+            Failure(id, f"/in/{id}", "decode", "empty", "the file is empty", True, run),
+        )
+    return writer
+
+
+def test_a_published_shard_says_what_it_holds(tmp_path: Path) -> None:
+    writer = _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}, failures=("c",))
+    writer.add_seconds(read=1.0)
+    writer.add_seconds(read=0.5, infer=2.0)
+    summary = writer.publish()
+    assert (tmp_path / summary.file).read_bytes() == b"1\n2\n"
+    assert (summary.done, summary.failed) == (2, {"empty": 1})
+    assert summary.seconds == {"read": 1.5, "infer": 2.0}
+    assert summary.sha256 == hashlib.sha256(b"1\n2\n").hexdigest()
+    (index,) = shards.finished(str(tmp_path))
+    assert shards.read_index(index)[0] == summary
+    assert [outcome.id for outcome in shards.read_index(index)[1]] == ["a", "b", "c"]
+    (failures,) = (tmp_path / "failures").iterdir()
+    assert json.loads(failures.read_text())["reason"] == "empty"
+
+
+def test_the_first_attempt_wins_whatever_the_second_found(tmp_path: Path) -> None:
+    first = _write(tmp_path, "t1", "run1", {"a": b"1\n"}, failures=("b",)).publish()
+    second = _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}).publish()
+    assert second == first
+    (index,) = shards.finished(str(tmp_path))
+    assert shards.read_index(index)[0] == first
+
+
+def test_an_attempt_that_died_before_its_data_does_not_count(tmp_path: Path) -> None:
+    _write(tmp_path, "t1", "run1", {"a": b"1\n"}).publish()
+    (tmp_path / "shards" / "t1.jsonl").unlink()
+    assert list(shards.finished(str(tmp_path))) == []
+    again = _write(tmp_path, "t1", "run2", {"a": b"other\n"}).publish()
+    (index,) = shards.finished(str(tmp_path))
+    assert shards.read_index(index)[0] == again
+
+
+def test_the_newest_outcome_holds_be_it_a_failure(tmp_path: Path) -> None:
+    _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}).publish()
+    _write(tmp_path, "t0", "run2", {"b": b"3\n"}, failures=("a",)).publish()
+    assert shards.newest(str(tmp_path)) == {"a": "t0", "b": "t0"}
+
+
+def test_nothing_is_left_on_local_disk(tmp_path: Path, monkeypatch) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(local))
+    _write(tmp_path / "out", "t1", "run1", {"a": b"1\n"}).publish()
+    assert list(local.iterdir()) == []
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(
+    st.builds(
+        Summary,
+        *[text] * 5,
+        done=st.integers(0),
+        failed=st.dictionaries(text, st.integers(0)),
+        seconds=st.dictionaries(text, st.floats(0, 1e9)),
+    )
+)
+def test_summaries_survive_the_line_they_are_written_to(summary: Summary) -> None:
+    line = summary.to_line()
+    assert line.index("\n") == len(line) - 1
+    assert Summary.from_line(line) == summary
+
+
+def test_equal_settings_have_equal_fingerprints_whatever_their_order() -> None:
+    assert shards.fingerprint({"a": 1, "b": "é"}) == shards.fingerprint({"b": "é", "a": 1})
+    assert shards.fingerprint({"a": 1}) != shards.fingerprint({"a": 2})
+
+
+def test_the_golden_index_can_be_read() -> None:
+    summary, outcomes = shards.read_index(str(GOLDEN / "index.jsonl"))
+    assert summary.task == "train-4b22be258f8ed03f"
+    assert summary.failed == {"empty": 1}
+    assert outcomes[0] == Outcome("a/one.jpg", "/in/a/one.jpg", "10:1", "ab" * 32, "", False)
+    assert outcomes[1].failure == "empty" and outcomes[1].permanent
