@@ -21,7 +21,9 @@ from captioner.errors import UserError
 MISTAKE = 2
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
-_PIPELINE_NOTE = "Beam's own flags pass through: --runner, --direct_num_workers, --temp_location ..."
+_PIPELINE_NOTE = (
+    "Beam's own flags pass through: --runner, --direct_num_workers, --temp_location ..."
+)
 # What a user can mend: a full disk, and a path that can't be written or is of the wrong kind.
 _MENDABLE = {
     errno.ENOSPC,
@@ -117,7 +119,7 @@ def _add_verb(
 def _add_scenes(verbs: argparse._SubParsersAction) -> None:
     parser = _add_verb(verbs, "scenes", "Draw a captioned collection to try things on.", _scenes)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the collection goes")
-    parser.add_argument("--count", type=int, default=4000, metavar="N", help="pictures to draw")
+    parser.add_argument("--count", type=int, default=8000, metavar="N", help="pictures to draw")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="draws another collection")
 
 
@@ -158,7 +160,9 @@ def _add_extract(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--descriptions", metavar="FILE", help="also write the cleaned captions to this file"
     )
-    parser.add_argument("--encoder", default="xception", metavar="NAME", help="of keras.applications")
+    parser.add_argument(
+        "--encoder", default="xception", metavar="NAME", help="of keras.applications"
+    )
     parser.add_argument(
         "--encoder-weights",
         default="imagenet",
@@ -229,9 +233,14 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", required=True, metavar="MODEL", help="where the model goes")
     parser.add_argument("--decoder", choices=("attention", "merge"), help="the caption network")
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the captions")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="captions at once")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images at once")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="at the start")
+    parser.add_argument("--units", type=int, metavar="N", help="width of the network")
+    parser.add_argument("--dropout", type=float, metavar="P", help="share of values left out")
     parser.add_argument("--word-dropout", type=float, metavar="P", help="share of words hidden")
+    parser.add_argument(
+        "--label-smoothing", type=float, metavar="P", help="share of probability spread evenly"
+    )
     parser.add_argument("--min-count", type=int, metavar="N", help="rarer words are left out")
     parser.add_argument("--seed", type=int, metavar="S", help="equal seeds, equal models")
 
@@ -241,7 +250,10 @@ def _train(parsed: argparse.Namespace, _: list[str]) -> None:
     from captioner import training
     from captioner.training import TrainingOptions
 
-    result = training.train(parsed.features, parsed.output, _given(parsed, TrainingOptions))
+    options = _given(parsed, TrainingOptions)
+    if parsed.units:
+        options = dataclasses.replace(options, settings={"units": parsed.units})
+    result = training.train(parsed.features, parsed.output, options)
     print(result)
     print(f"the model is in {parsed.output}")
 

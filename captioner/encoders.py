@@ -125,7 +125,7 @@ class Encoder:
                 _load_weights(network, local)
         except FileNotFoundError as error:
             raise UserError(f"{weights_file}: the encoder's weights are not there") from error
-        if _fingerprint(network) != spec.weights:
+        if weights_fingerprint(network) != spec.weights:
             raise UserError(f"{weights_file}: not the weights that these features were made with")
         return cls(spec, network)
 
@@ -162,7 +162,17 @@ def create(
     if weights not in ("imagenet", "none"):
         _load_weights_of_user(whole, weights)
     network = _truncated(whole, spec)
-    return Encoder(dataclasses.replace(spec, weights=_fingerprint(network)), network)
+    if weights == "none":
+        _settle(network, seed)
+    return Encoder(dataclasses.replace(spec, weights=weights_fingerprint(network)), network)
+
+
+def weights_fingerprint(network: keras.Model) -> str:
+    """A short hash of every weight's value, in the network's own order."""
+    digest = hashlib.sha256()
+    for weight in network.weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def names() -> list[str]:
@@ -223,6 +233,25 @@ def _truncated(whole: keras.Model, spec: EncoderSpec) -> keras.Model:
     return keras.Model(whole.input, output)
 
 
+def _settle(network: keras.Model, seed: int) -> None:
+    """Let an untrained network's batch norms take their statistics from random pictures.
+
+    Without them the layers' outputs drift, and most of what a layer could tell is lost behind the
+    next ReLU.
+    """
+    normalisations = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    for layer in normalisations:
+        layer.momentum = 0.0
+    size = network.input.shape[1]
+    blots = np.random.default_rng(seed).uniform(0, 255, (16, 12, 12, 3)).astype(np.float32)
+    pixels = keras.ops.image.resize(blots, (size, size), interpolation="bicubic")
+    network(keras.ops.cast(keras.ops.clip(pixels, 0, 255), "uint8"), training=True)
+
+
 def _averaged(grid: keras.KerasTensor, size: int) -> keras.KerasTensor:
     """A grid of places averaged to `size` x `size`, each the mean of the places it overlaps."""
     rows, columns = (_overlaps(places, size) for places in grid.shape[1:3])
@@ -236,14 +265,6 @@ def _overlaps(places: int, cells: int) -> np.ndarray:
         begin, end = cell * places // cells, -(-(cell + 1) * places // cells)
         weights[begin:end, cell] = 1 / (end - begin)
     return weights
-
-
-def _fingerprint(network: keras.Model) -> str:
-    """A short hash of every weight's value, in the network's own order."""
-    digest = hashlib.sha256()
-    for weight in network.weights:
-        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _load_weights(network: keras.Model, path: Path) -> None:

@@ -16,7 +16,6 @@ writing was cut short, or whose files come from two trainings, is not loaded.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -29,7 +28,7 @@ from PIL import Image
 
 from captioner import decoders, images, shards, storage
 from captioner.decoders import Decoder
-from captioner.encoders import Encoder, EncoderSpec
+from captioner.encoders import Encoder, EncoderSpec, weights_fingerprint
 from captioner.errors import UserError
 from captioner.search import SearchOptions, beam_search
 from captioner.vocabulary import Vocabulary
@@ -130,7 +129,7 @@ class Captioner:
         self._search = BeamSearch(decoder, search)
         self.fingerprint = shards.fingerprint(
             {
-                "decoder": _fingerprint(decoder),
+                "decoder": weights_fingerprint(decoder),
                 "vocabulary": vocabulary.fingerprint,
                 "encoder": description.encoder.fingerprint,
                 "search": dataclasses.asdict(search),
@@ -306,12 +305,4 @@ def _load_decoder(description: Description, vocabulary: Vocabulary, file: str) -
 
 
 def _fingerprints(vocabulary: Vocabulary, decoder: Decoder) -> dict[str, str]:
-    return {"vocabulary": vocabulary.fingerprint, "decoder": _fingerprint(decoder)}
-
-
-def _fingerprint(network: keras.Model) -> str:
-    """A short hash of every weight's value, in the network's own order."""
-    digest = hashlib.sha256()
-    for weight in network.weights:
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()[:16]
+    return {"vocabulary": vocabulary.fingerprint, "decoder": weights_fingerprint(decoder)}

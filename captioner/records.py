@@ -61,7 +61,9 @@ class FeatureRecord:
         features = np.clip(self.features, -_LARGEST_FLOAT16, _LARGEST_FLOAT16).astype("<f2")
         texts = {name: [getattr(self, name)] for name in ("id", "uri", "content_hash", "split")}
         texts["captions"] = list(self.captions)
-        feature = {name: _bytes([text.encode() for text in values]) for name, values in texts.items()}
+        feature = {
+            name: _bytes([text.encode() for text in values]) for name, values in texts.items()
+        }
         feature["features"] = _bytes([features.tobytes()])
         feature["size"] = _integers([self.width, self.height])
         feature["shape"] = _integers(list(features.shape))
@@ -215,9 +217,7 @@ def _read_dataset_json(directory: str) -> dict[str, Any]:
             "make them with `captioner extract`"
         ) from error
     if values["format"] != FORMAT:
-        raise UserError(
-            f"{file}: made by another version of captioner; extract the features again"
-        )
+        raise UserError(f"{file}: made by another version of captioner; extract the features again")
     return values
 
 

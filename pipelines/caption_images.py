@@ -112,9 +112,7 @@ def caption(
         shard_size=shard_size,
     )
     work = Work(
-        handler=HalvingHandler(
-            LoadCaptioner(model, search, batch_size, from_features), batch_size
-        ),
+        handler=HalvingHandler(LoadCaptioner(model, search, batch_size, from_features), batch_size),
         image_size=captioner.description.encoder.image_size,
         open_spool=functools.partial(open, mode="wb"),
         to_record=functools.partial(to_record, made_by=captioner.fingerprint, run=job.run),

@@ -145,7 +145,9 @@ def versions() -> dict[str, str]:
 
 def started(run: str) -> datetime.datetime:
     """When a run began, which its id tells."""
-    return datetime.datetime.strptime(run.split("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=datetime.UTC)
+    return datetime.datetime.strptime(run.split("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(
+        tzinfo=datetime.UTC
+    )
 
 
 def _now() -> datetime.datetime:

@@ -28,7 +28,8 @@ def draw(*shape: int) -> np.ndarray:
 def logits(
     decoder: Decoder, features: np.ndarray, tokens: np.ndarray = TOKENS, **call
 ) -> np.ndarray:
-    return np.asarray(decoder({"features": features, "tokens": tokens}, **call))
+    found = decoder({"features": features, "tokens": tokens[:, None]}, **call)
+    return np.asarray(found)[:, 0]
 
 
 def as_tensors(*arrays: np.ndarray) -> list:
@@ -56,6 +57,15 @@ def test_what_follows_never_matters(name, shape):
     found = logits(decoder, features, padded)
     assert found[:, :length] == pytest.approx(logits(decoder, features), abs=1e-5)
     assert not np.allclose(found[:, -1], found[:, length - 1])
+
+
+@each_decoder
+@each_shape
+def test_captions_of_one_image_do_not_matter_to_each_other(name, shape):
+    decoder, features = create(name, shape), draw(1, *shape)
+    together = decoder({"features": features, "tokens": TOKENS[None]})
+    apart = logits(decoder, np.repeat(features, 2, axis=0))
+    assert np.asarray(together)[0] == pytest.approx(apart, abs=1e-5)
 
 
 @each_decoder

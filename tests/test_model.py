@@ -21,7 +21,7 @@ OPTIONS = TrainingOptions(
     settings={"units": 16, "embedding": 16, "heads": 2},
     dropout=0.1,
     epochs=10,
-    batch_size=16,
+    batch_size=8,
     learning_rate=0.02,
     min_count=1,
 )

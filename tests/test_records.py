@@ -75,9 +75,7 @@ def test_the_golden_dataset_can_be_read() -> None:
     assert dataset.counts == {"train": 1}
     (record,) = dataset.records("train").as_numpy_iterator()
     assert record["features"].tolist() == [[[0.0, 0.5]], [[1.5, -2.0]]]
-    assert list(dataset.captions("train")) == [
-        ("a/één.jpg", ("A dog runs .", "Ein Hund läuft ."))
-    ]
+    assert list(dataset.captions("train")) == [("a/één.jpg", ("A dog runs .", "Ein Hund läuft ."))]
 
 
 @pytest.fixture

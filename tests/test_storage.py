@@ -117,7 +117,9 @@ def test_a_level_has_files_and_directories(root: str) -> None:
     for name in ["top.txt", "a/one.txt", "a/b/two.txt", "c/three.txt"]:
         storage.create(storage.join(root, name), b"x")
     level = list(storage.level(root))
-    assert [item.uri for item in level if isinstance(item, Entry)] == [storage.join(root, "top.txt")]
+    assert [item.uri for item in level if isinstance(item, Entry)] == [
+        storage.join(root, "top.txt")
+    ]
     directories = sorted(item for item in level if isinstance(item, str))
     assert directories == [storage.join(root, "a"), storage.join(root, "c")]
 

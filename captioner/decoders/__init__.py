@@ -32,7 +32,7 @@ def create(
     """
     decoder = _class(name)(vocabulary_size, feature_shape, **settings)
     features = keras.ops.zeros((1, *feature_shape))
-    decoder({"features": features, "tokens": keras.ops.zeros((1, 1), "int32")})
+    decoder({"features": features, "tokens": keras.ops.zeros((1, 1, 1), "int32")})
     return decoder
 
 

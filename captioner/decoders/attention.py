@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras import layers, ops
@@ -12,14 +13,13 @@ from captioner.decoders.base import Decoder, State
 class AttentionDecoder(Decoder):
     """An LSTM over the words whose output asks the picture's places for the next word.
 
-    The LSTM starts from the mean over the places. Since what was seen doesn't go back into it,
-    attention is one matrix product for a whole caption: multi-head attention as in Vaswani et al.,
-    "Attention is all you need" (2017), 3.2. The words' vectors serve for output too, as in Press
-    and Wolf, "Using the output embedding to improve language models" (2017). Pooled features are
-    a grid of one place.
+    A grid's places first see their neighbours, through a convolution. The LSTM starts from the
+    mean over the places. Since what was seen doesn't go back into it, attention is one matrix
+    product for a whole caption: multi-head attention as in Vaswani et al., "Attention is all you
+    need" (2017), 3.2. Pooled features are a grid of one place.
 
     Args:
-        units: width of the LSTM and of a place's key and value.
+        units: width of the LSTM, of a place's key and value and of what joins both.
         embedding: width of a word's vector.
         heads: of the attention; a divisor of `units`.
         dropout: of the places, of the words' vectors and before the logits.
@@ -37,28 +37,24 @@ class AttentionDecoder(Decoder):
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__(feature_shape, word_dropout)
-        self.embedding = layers.ReversibleEmbedding(vocabulary_size, embedding)
+        self.embedding = layers.Embedding(vocabulary_size, embedding)
         self.embedding_dropout = layers.Dropout(dropout)
         self.first_state = layers.Dense(2 * units, activation="tanh")
         self.lstm = layers.LSTM(units, return_sequences=True, return_state=True)
-        self.place = layers.Dense(units, activation="relu")
-        self.position = layers.Embedding(self.cell_count, units)
-        self.place_dropout = layers.Dropout(dropout)
+        self.places = Places(feature_shape, units, dropout)
         self.query = layers.Dense(units)
         self.key = layers.Dense(units)
         self.value = layers.Dense(units)
         self.heads = heads
-        self.joined = layers.Dense(embedding, activation="tanh")
+        self.joined = layers.Dense(units, activation="tanh")
         self.joined_dropout = layers.Dropout(dropout)
-        self.bias = self.add_weight((vocabulary_size,), "zeros", name="bias")
+        self.logits = layers.Dense(vocabulary_size, dtype="float32")
 
     def begin(self, features: Any) -> tuple[State, State]:
         """See `Decoder.begin`. The memory holds each place's key and value."""
-        cells = self.cells(features)
-        positions = self.position(ops.arange(self.cell_count))
-        places = self.place_dropout(self.place(cells) + positions)
+        places = self.places(self.cells(features))
         memory = self._split(self.key(places)), self._split(self.value(places))
-        return memory, tuple(ops.split(self.first_state(ops.mean(cells, axis=1)), 2, axis=-1))
+        return memory, tuple(ops.split(self.first_state(ops.mean(places, axis=1)), 2, axis=-1))
 
     def advance(self, memory: State, state: State, tokens: Any) -> tuple[Any, State]:
         """See `Decoder.advance`."""
@@ -69,10 +65,42 @@ class AttentionDecoder(Decoder):
         seen = ops.dot_product_attention(self._split(query), *memory)
         seen = ops.reshape(seen, ops.shape(read))
         joined = self.joined(ops.concatenate([read, seen], axis=-1))
-        logits = self.embedding(self.joined_dropout(joined), reverse=True) + self.bias
-        return logits, tuple(state)
+        return self.logits(self.joined_dropout(joined)), tuple(state)
 
     def _split(self, values: Any) -> Any:
         """[batch, length, units] into [batch, length, heads, units / heads]."""
         batch, length, units = ops.shape(values)
         return ops.reshape(values, (batch, length, self.heads, units // self.heads))
+
+
+class Places(layers.Layer):
+    """What the decoder is told of each place: what is there, what is around it, where it is.
+
+    Args:
+        feature_shape: of one image's features, (channels,) or (rows, columns, channels).
+        units: width of the result.
+        dropout: of each place's values.
+    """
+
+    def __init__(self, feature_shape: tuple[int, ...], units: int, dropout: float) -> None:
+        super().__init__()
+        self.cell_count = math.prod(feature_shape[:-1])
+        self.grid = feature_shape[:-1]
+        self.here = layers.Dense(units, activation="gelu")
+        self.here_norm = layers.LayerNormalization()
+        self.here_dropout = layers.Dropout(dropout)
+        if self.cell_count > 1:
+            self.around = layers.Conv2D(units, 3, padding="same", activation="gelu")
+            self.around_norm = layers.LayerNormalization()
+            self.position = layers.Embedding(self.cell_count, units)
+            self.dropout = layers.Dropout(dropout)
+
+    def call(self, cells: Any) -> Any:
+        """[batch, cells, channels] to [batch, cells, units]."""
+        places = self.here_dropout(self.here_norm(self.here(cells)))
+        if self.cell_count == 1:
+            return places
+        grid = ops.reshape(places, (-1, *self.grid, places.shape[-1]))
+        around = ops.reshape(self.around(grid), ops.shape(places))
+        positions = self.position(ops.arange(self.cell_count))
+        return self.dropout(self.around_norm(around) + positions)

@@ -69,13 +69,18 @@ class Decoder(keras.Model, abc.ABC):
         """The logits of every next word of whole captions.
 
         Args:
-            inputs: "features", [batch, *feature_shape], and "tokens", int32 [batch, length].
+            inputs: "features", [batch, *feature_shape], and "tokens", int32 [batch, captions,
+                length]: some captions of each image, which is looked at once for all of them.
 
         Returns:
-            float32 [batch, length, vocabulary].
+            float32 [batch, captions, length, vocabulary].
         """
+        tokens = self.drop_words(inputs["tokens"])
+        _, captions, length = ops.shape(tokens)
         memory, state = self.begin(inputs["features"])
-        return self.advance(memory, state, self.drop_words(inputs["tokens"]))[0]
+        state = keras.tree.map_structure(lambda value: ops.repeat(value, captions, axis=0), state)
+        logits, _ = self.advance(memory, state, ops.reshape(tokens, (-1, length)))
+        return ops.reshape(logits, (-1, captions, length, logits.shape[-1]))
 
     def step(self, memory: State, state: State, tokens: Any) -> tuple[Any, State]:
         """Read one word more: `tokens` is int32 [rows], the logits are [rows, vocabulary]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import warnings
 from collections.abc import Callable
@@ -37,14 +38,14 @@ class TrainingOptions:
         settings: the decoder's other settings, by name.
         epochs: passes over the training captions. The learning rate falls to 0 over them all.
         patience: epochs without a better development loss after which to stop; 0 for never.
-        batch_size: captions a step.
+        batch_size: images a step, with up to `examples.CAPTIONS_AT_ONCE` captions each.
         learning_rate: of the first step; it falls as a cosine.
         weight_decay: share of the learning rate by which weights shrink each step.
         clip_norm: the largest norm of a step's whole gradient.
         label_smoothing: see `CaptionLoss`.
         min_count: how often a word must occur in the training captions to be in the vocabulary.
         max_length: the most tokens of a caption, start and end among them; the rest is cut off.
-        seed: of weights, dropout and the order of captions.
+        seed: of weights, dropout and the order of images.
     """
 
     decoder: str = "attention"
@@ -53,7 +54,7 @@ class TrainingOptions:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int = 12
     patience: int = 0
-    batch_size: int = 128
+    batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     clip_norm: float = 5.0
@@ -101,6 +102,8 @@ def train(
 ) -> TrainingResult:
     """Train a captioner and save it, with its history and curves.
 
+    A model that was trained on the same features with the same options is left as it is.
+
     Args:
         features: directory of a feature dataset.
         model: directory for the model.
@@ -113,6 +116,9 @@ def train(
     """
     options = options or TrainingOptions()
     dataset = FeatureDataset.load(features)
+    if before := _trained_before(model, dataset, options):
+        (console or Console()).print("trained before, on the same features in the same way")
+        return before
     _check(dataset, model)
     keras.utils.set_random_seed(options.seed)
     with bar(console) as progress:
@@ -139,6 +145,23 @@ class _Material:
     steps: int  # an epoch
 
 
+def _trained_before(
+    model: str, dataset: FeatureDataset, options: TrainingOptions
+) -> TrainingResult | None:
+    """The result of an earlier training that this one would repeat, if there is a whole one."""
+    try:
+        captioner = Captioner.load(model, encoder=False)
+        history = json.loads(storage.read_bytes(storage.join(model, "history.json")))
+    except (UserError, OSError):
+        return None
+    training = captioner.description.training
+    same_data = training["data"]["fingerprint"] == dataset.fingerprint
+    if not history or not same_data or training["options"] != dataclasses.asdict(options):
+        return None
+    best, words = training["best_epoch"]["epoch"], len(captioner.vocabulary)
+    return TrainingResult(history, best, training["captions"], words)
+
+
 def _check(dataset: FeatureDataset, model: str) -> None:
     if not dataset.counts.get("train"):
         raise UserError(
@@ -158,21 +181,26 @@ def _prepare(dataset: FeatureDataset, options: TrainingOptions, progress: Progre
         records.as_numpy_iterator(), dataset.counts["train"], description="reading features"
     )
     survey = examples.survey(shown, dataset.feature_shape[-1])
-    vocabulary = Vocabulary.build(survey.captions, options.min_count)
-    token_counts = np.array([len(vocabulary.encode(caption)) for caption in survey.captions])
-    token_counts = token_counts[token_counts > 2]  # more than start and end
-    if not len(token_counts):
+    vocabulary = Vocabulary.build(itertools.chain(*survey.captions), options.min_count)
+    token_counts = [
+        [len(vocabulary.encode(caption)) for caption in captions] for captions in survey.captions
+    ]
+    worded = sum(count > 2 for counts in token_counts for count in counts)  # than start and end
+    if not worded:
         raise UserError(f"{dataset.directory}: the training images have no captions")
-    lengths = examples.length_classes(token_counts, options.max_length)
+    longest = np.array([max(counts) for counts in token_counts if counts])
+    lengths = examples.length_classes(longest, options.max_length)
     batches = examples.Batches(vocabulary, lengths, options.batch_size)
     decoder = _describe(dataset, options, {}).create_decoder(vocabulary)
     decoder.standardise.set_statistics(survey.mean, survey.variance)
+    steps = batches.steps(survey.captions)
     training = batches.of(records, examples.shuffled_images(dataset), options.seed)
+    # Keras takes one step too many an epoch over a dataset whose length it doesn't know.
+    training = training.apply(tf.data.experimental.assert_cardinality(steps))
     development = None
     if dataset.counts.get("dev"):
         development = batches.of(examples.read(dataset, "dev", options.seed))
-    steps = batches.steps(token_counts)
-    return _Material(decoder, batches, training, development, len(token_counts), steps)
+    return _Material(decoder, batches, training, development, worded, steps)
 
 
 def _fit(material: _Material, options: TrainingOptions, log: EpochLog) -> None:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,8 +17,8 @@ from captioner.vocabulary import PADDING, Vocabulary
 # this many bytes are shuffled at a time.
 _MEMORY_BYTES = 4 * 2**30
 
-# After the images were shuffled with all their captions, this many batches of captions are.
-_SHUFFLED_BATCHES = 16
+# An image is looked at once for so many of its captions: Flickr8k, Flickr30k and COCO have five.
+CAPTIONS_AT_ONCE = 5
 
 # Captions are batched with others of about their length: what pads them is computed in vain.
 _LENGTH_CLASSES = 4
@@ -30,11 +29,11 @@ class Survey:
     """What one pass over the training images tells.
 
     Attributes:
-        captions: all of them, as written.
+        captions: of each image, as written.
         mean, variance: of the features by channel, float64 [channels].
     """
 
-    captions: list[str]
+    captions: list[list[str]]
     mean: np.ndarray
     variance: np.ndarray
 
@@ -48,10 +47,10 @@ def read(dataset: FeatureDataset, split: str, seed: int) -> tf.data.Dataset:
 
 def survey(records: Iterable[dict[str, Any]], channels: int) -> Survey:
     """Read records, as NumPy values, once."""
-    captions: list[str] = []
+    captions: list[list[str]] = []
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
     for record in records:
-        captions += [caption.decode() for caption in record["captions"]]
+        captions.append([caption.decode() for caption in record["captions"]])
         cells = record["features"].reshape(-1, channels).astype(np.float64)
         count += len(cells)
         total += cells.sum(axis=0)
@@ -62,22 +61,27 @@ def survey(records: Iterable[dict[str, Any]], channels: int) -> Survey:
 
 @dataclasses.dataclass(frozen=True)
 class Batches:
-    """Makes batches of captions out of images.
+    """Makes batches of images with their captions.
 
     Args:
         vocabulary: of the tokens.
         lengths: the numbers of tokens, ascending, that captions are padded to; what is longer
             than the last is cut off.
-        size: captions in a batch.
+        size: images in a batch; one with more than `CAPTIONS_AT_ONCE` captions counts again.
     """
 
     vocabulary: Vocabulary
     lengths: tuple[int, ...]
     size: int
 
-    def steps(self, token_counts: np.ndarray) -> int:
-        """How many batches captions of these numbers of tokens make."""
-        classes = np.searchsorted(self.lengths, np.minimum(token_counts, self.lengths[-1]))
+    def steps(self, captions: Iterable[list[str]]) -> int:
+        """How many batches images with these captions make."""
+        longest = [
+            int((tokens != PADDING).sum(axis=-1).max())
+            for texts in captions
+            for tokens in self._groups([text.encode() for text in texts])
+        ]
+        classes = np.searchsorted(self.lengths, longest)
         return int(np.ceil(np.bincount(classes) / self.size).sum())
 
     def of(
@@ -91,36 +95,40 @@ class Batches:
             seed: of the shuffling.
 
         Returns:
-            Inputs (as of `Decoder.call`), the token after each, int32 [batch, length], and its
-            weight, float32: 0 where it is padding.
+            Inputs (as of `Decoder.call`), the token after each, int32 [batch, captions, length],
+            and its weight, float32: 0 where it is padding.
         """
         if shuffled_images:
             records = records.shuffle(shuffled_images, seed)
-        pairs = records.flat_map(self._pairs)
-        if shuffled_images:
-            pairs = pairs.shuffle(_SHUFFLED_BATCHES * self.size, seed)
-        batches = pairs.bucket_by_sequence_length(
-            lambda features, tokens: tf.size(tokens),
+        batches = records.flat_map(self._with_tokens).bucket_by_sequence_length(
+            lambda features, tokens: tf.shape(tokens)[1],
             bucket_boundaries=[length + 1 for length in self.lengths],
             bucket_batch_sizes=[self.size] * (len(self.lengths) + 1),
             pad_to_bucket_boundary=True,
         )
         return batches.map(_to_example).prefetch(tf.data.AUTOTUNE)
 
-    def _pairs(self, record: dict[str, tf.Tensor]) -> tf.data.Dataset:
-        """One element for each caption that has a word."""
-        tokens = tf.numpy_function(self._tokens, [record["captions"]], tf.int32)
-        tokens = tf.ensure_shape(tokens, (None, self.lengths[-1]))
-        rows = tf.data.Dataset.from_tensor_slices(tokens)
-        rows = rows.map(lambda row: tf.boolean_mask(row, row != PADDING))
-        rows = rows.filter(lambda row: tf.size(row) > 2)  # more than start and end
-        return rows.map(lambda row: (record["features"], row))
+    def _with_tokens(self, record: dict[str, tf.Tensor]) -> tf.data.Dataset:
+        """An image's features with tokens, int32 [CAPTIONS_AT_ONCE, length], for each group."""
+        groups = tf.numpy_function(self._groups, [record["captions"]], tf.int32)
+        groups = tf.ensure_shape(groups, (None, CAPTIONS_AT_ONCE, self.lengths[-1]))
+        return tf.data.Dataset.from_tensor_slices(groups).map(
+            lambda tokens: (record["features"], _trimmed(tokens))
+        )
 
-    def _tokens(self, captions: np.ndarray) -> np.ndarray:
-        """UTF-8 texts into token ids, int32 [captions, longest]."""
+    def _groups(self, captions: Iterable[bytes]) -> np.ndarray:
+        """UTF-8 texts into token ids, int32 [groups, CAPTIONS_AT_ONCE, longest].
+
+        Captions without a word are left out; missing ones are all padding.
+        """
         rows = [self.vocabulary.encode(caption.decode()) for caption in captions]
+        rows = [row for row in rows if len(row) > 2]  # more than start and end
+        rows += [[]] * (-len(rows) % CAPTIONS_AT_ONCE)
         longest = self.lengths[-1]
-        return keras.utils.pad_sequences(rows, longest, padding="post", truncating="post")
+        tokens = np.full((len(rows), longest), PADDING, np.int32)
+        for place, row in enumerate(rows):
+            tokens[place, : len(row)] = row[:longest]
+        return tokens.reshape(-1, CAPTIONS_AT_ONCE, longest)
 
 
 def length_classes(token_counts: np.ndarray, longest: int) -> tuple[int, ...]:
@@ -139,7 +147,13 @@ def _images_in_memory(dataset: FeatureDataset) -> int:
     return _MEMORY_BYTES // (math.prod(dataset.feature_shape) * np.dtype(np.float16).itemsize)
 
 
+def _trimmed(tokens: tf.Tensor) -> tf.Tensor:
+    """Without the columns behind the longest caption."""
+    used = tf.reduce_any(tokens != PADDING, axis=0)
+    return tokens[:, : tf.reduce_sum(tf.cast(used, tf.int32))]
+
+
 def _to_example(features: tf.Tensor, tokens: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
-    following = tokens[:, 1:]
+    following = tokens[..., 1:]
     weights = tf.cast(following != PADDING, tf.float32)
-    return {"features": features, "tokens": tokens[:, :-1]}, following, weights
+    return {"features": features, "tokens": tokens[..., :-1]}, following, weights

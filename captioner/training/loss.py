@@ -21,7 +21,7 @@ class CaptionLoss(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, tokens: Any, logits: Any) -> Any:
-        """Of each word: from int32 [batch, length] and [batch, length, vocabulary]."""
+        """Of each word: from int32 [..., length] and float32 [..., length, vocabulary]."""
         true = ops.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
         smoothed = (1 - self.label_smoothing) * true
         smoothed += self.label_smoothing * ops.mean(logits, axis=-1)

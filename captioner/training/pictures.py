@@ -45,7 +45,7 @@ def network(decoder: Decoder) -> bytes | None:
     """The decoder's layers and how they hang together, as a PNG file; None without pydot or Graphviz."""
     inputs = {
         "features": keras.Input(decoder.feature_shape, name="features"),
-        "tokens": keras.Input((None,), dtype="int32", name="tokens"),
+        "tokens": keras.Input((5, 20), dtype="int32", name="tokens"),
     }
     # Its `call` rather than the decoder itself, which would be a single box.
     whole = keras.Model(inputs, decoder.call(inputs))

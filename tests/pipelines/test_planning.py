@@ -21,7 +21,9 @@ from pipelines import planning
 def test_listing_finds_what_walking_does(stub, picture) -> None:
     for name in ["top.png", "a/one.png", "a/b/two.png", "c/a[1] *.png"]:
         picture(stub.input / name)
-    expected = [planning.as_listed(entry, str(stub.input)) for entry in storage.walk(str(stub.input))]
+    expected = [
+        planning.as_listed(entry, str(stub.input)) for entry in storage.walk(str(stub.input))
+    ]
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         assert_that(pipeline | planning.ListImages(str(stub.input)), equal_to(expected))
     assert {id for id, _ in expected} == {"top.png", "a/one.png", "a/b/two.png", "c/a[1] *.png"}

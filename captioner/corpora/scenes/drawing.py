@@ -15,20 +15,24 @@ from captioner.corpora.scenes.facts import Facts, Thing
 
 Colour = tuple[int, int, int]
 
+# Bright, so that a dark line stands out from every colour alike: what a thing is shows in its
+# lines, whatever colour is between them, also one that its kind was never seen in.
 PALETTE: dict[str, Colour] = {
-    "red": (214, 32, 38),
-    "orange": (246, 128, 20),
-    "yellow": (250, 216, 30),
-    "green": (30, 152, 62),
-    "blue": (34, 92, 214),
-    "purple": (134, 48, 172),
+    "red": (255, 92, 104),
+    "orange": (255, 190, 70),
+    "yellow": (255, 246, 120),
+    "green": (120, 226, 120),
+    "blue": (96, 182, 255),
+    "purple": (226, 134, 255),
 }
-RADII = {"large": (0.19, 0.215), "small": (0.13, 0.145)}  # in shorter sides of the picture
-LINE = 0.07  # width of the dark lines, in radii of the thing
-RIM = 0.1  # width of the pale rim, likewise
+# In shorter sides of the picture; two large things with their rims must fit above each other.
+RADII = {"large": (0.19, 0.21), "small": (0.135, 0.15)}
+LINE = 0.12  # width of the dark lines, in radii of the thing
+RIM = 0.12  # width of the pale rim, likewise
+SHADE = 0.08  # share of ink in the darker parts
 SHORTER_SIDE = (192, 224)  # pixels
 LONGER_SIDE = 1.15  # at most, in shorter sides
-VARIATION = 12  # levels by which each channel of a thing's colour may differ from the palette's
+VARIATION = 10  # levels by which each channel of a thing's colour may differ from the palette's
 TILT = math.radians(10)
 OVERSAMPLING = 2  # drawn so many times larger, then reduced, for smooth edges
 
@@ -161,7 +165,7 @@ def _draw_thing(
 ) -> None:
     """Draws a thing like a sticker: a pale rim around it, dark lines around its parts."""
     fill = _vary(PALETTE[thing.colour], VARIATION, generator)
-    paints = {"fill": fill, "shade": _mix(fill, INK, 0.18), "ink": INK, "paper": PAPER}
+    paints = {"fill": fill, "shade": _mix(fill, INK, SHADE), "ink": INK, "paper": PAPER}
     turn = _rotation(generator.uniform(-TILT, TILT)) * radius
     if generator.random() < 0.5:
         turn = np.diag([-1.0, 1.0]) @ turn  # faces the other way

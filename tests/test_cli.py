@@ -1,0 +1,113 @@
+"""The command: what it refuses, in one line and with status 2, before anything is spent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from captioner import cli
+
+
+def _refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """The one line that a refused command says."""
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    return said
+
+
+@pytest.fixture
+def images(tmp_path: Path, picture) -> Path:
+    for n in range(3):
+        picture(tmp_path / f"in/{n}.png")
+    return tmp_path / "in"
+
+
+def test_help_names_the_verbs_and_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from captioner import cli\n"
+        "try: cli.main(['--help'])\n"
+        "finally: assert not {'tensorflow', 'keras', 'apache_beam', 'boto3'} & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for verb in ("scenes", "extract", "train", "caption", "evaluate"):
+        assert verb in run.stdout
+
+
+def test_a_flag_that_neither_side_knows_is_refused(capsys, images, tmp_path) -> None:
+    arguments = ("extract", "--input", images, "--output", tmp_path / "out")
+    assert "unknown flag: --colour" in _refused(capsys, *arguments, "--colour=red")
+    assert "--inp" in _refused(capsys, "extract", "--inp", images, "--output", tmp_path / "out")
+    assert "unknown argument: --colour" in _refused(capsys, "scenes", "--output", "x", "--colour")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_is_not_there_is_refused(capsys, tmp_path) -> None:
+    said = _refused(capsys, "extract", "--input", tmp_path / "no", "--output", tmp_path / "out")
+    assert "no such file or directory" in said
+
+
+def test_an_empty_directory_is_refused(capsys, tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    said = _refused(capsys, "extract", "--input", tmp_path / "in", "--output", tmp_path / "out")
+    assert "no files in this directory" in said
+
+
+def test_an_output_inside_the_input_is_refused(capsys, images) -> None:
+    said = _refused(capsys, "extract", "--input", images, "--output", images / "out")
+    assert "inside the input" in said
+
+
+def test_an_output_that_cannot_be_written_is_refused(capsys, images, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    flags = ("--encoder-weights", "none", "--encoder-layer", "block2_pool", "--image-size", 71)
+    arguments = ("extract", "--input", images, "--output", tmp_path / "file" / "out", *flags)
+    assert "Not a directory" in _refused(capsys, *arguments)
+
+
+def test_a_directory_without_images_is_refused_before_the_job(capsys, tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/note.txt").write_text("no image")
+    flags = ("--encoder-weights", "none", "--encoder-layer", "block2_pool", "--image-size", 71)
+    arguments = ("extract", "--input", tmp_path / "in", "--output", tmp_path / "out", *flags)
+    assert "is an image (1 not_an_image)" in _refused(capsys, *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_captions_of_other_images_are_refused(capsys, images, tmp_path) -> None:
+    (tmp_path / "captions.csv").write_text("image,caption\nother.png,A dog .\n")
+    arguments = ("--output", tmp_path / "out", "--captions", tmp_path / "captions.csv")
+    said = _refused(capsys, "extract", "--input", images, *arguments)
+    assert "has no caption for any of the 3 images" in said and "0.png" in said
+
+
+def test_unreachable_weights_and_unknown_encoders_are_refused(capsys, images, tmp_path) -> None:
+    arguments = ("extract", "--input", images, "--output", tmp_path / "out")
+    said = _refused(capsys, *arguments, "--encoder-weights", tmp_path / "no.h5")
+    assert "no such weights file" in said
+    said = _refused(capsys, *arguments, "--encoder", "perception", "--encoder-weights", "none")
+    assert "no encoder is called 'perception'" in said and "xception" in said
+
+
+def test_missing_models_features_and_captions_are_refused(capsys, images, tmp_path) -> None:
+    model = ("--model", tmp_path / "no")
+    assert "captioner train" in _refused(capsys, "caption", images / "0.png", *model)
+    job = ("caption", "--input", images, "--output", tmp_path / "out", *model)
+    assert "captioner train" in _refused(capsys, *job)
+    assert "captioner extract" in _refused(
+        capsys, "train", "--features", images, "--output", tmp_path / "model"
+    )
+    (tmp_path / "captions.csv").write_text("image,caption\n0.png,A dog .\n")
+    references = ("--references", tmp_path / "captions.csv", "--split", "train")
+    said = _refused(capsys, "evaluate", "--captions", images, *references)
+    assert "captioner caption" in said or "no captioned images" in said
+
+
+def test_a_caption_job_needs_an_output_and_a_caption_an_image(capsys, images) -> None:
+    assert "--output" in _refused(capsys, "caption", "--input", images, "--model", "m")
+    assert "name an image" in _refused(capsys, "caption", "--model", "m")
+    assert "no such image" in _refused(capsys, "caption", images / "9.png", "--model", "m")
