@@ -63,7 +63,7 @@ else
         echo "for photos get the weights, or give a file of them with --encoder-weights PATH."
         extract --encoder-weights none "${early[@]}"
     fi
-    recipe=(--epochs "${epochs:-16}" --units 128 --dropout 0.2 --word-dropout 0.1
+    recipe=(--epochs "${epochs:-16}" --units 128 --dropout 0.2 --word-dropout 0.05
         --label-smoothing 0.05 --learning-rate 0.002 --min-count 1)
 fi
 

@@ -8,9 +8,9 @@ from setuptools import find_packages, setup
 _HERE = Path(__file__).parent
 _VERSION = re.search(r'__version__ = "(.+)"', (_HERE / "captioner/__init__.py").read_text())[1]
 
-# TensorFlow 2.17 is the newest that tensorflow-io's last release can load, and it wants NumPy 1.26 and
-# protobuf 4. apache-beam comes without its [gcp] extra, which needs a newer protobuf; the Google clients that
-# Dataflow and Cloud Storage need are named one by one, within Beam's own bounds.
+# TensorFlow 2.17 is the newest that tensorflow-io's last release can load, and it wants NumPy 1.26
+# and protobuf 4. apache-beam comes without its [gcp] extra, which needs a newer protobuf; the
+# Google clients that Dataflow and Cloud Storage need are named one by one, in Beam's own bounds.
 setup(
     name="captioner",
     version=_VERSION,
@@ -33,6 +33,7 @@ setup(
         "numpy>=1.26,<2",
         "pillow>=11",
         "protobuf>=4.25,<5",
+        "pydot>=3",
         "rich>=13",
         "tensorflow>=2.17.1,<2.18",
         "tensorflow-io==0.37.1",

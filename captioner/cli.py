@@ -1,6 +1,7 @@
 """The `captioner` command.
 
-TensorFlow, Keras and Beam are imported by the verbs that need them, so that help and mistakes answer at once.
+TensorFlow, Keras and Beam are imported by the verbs that need them, so that help and mistakes
+answer at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A batch of pixels in, features out: Xception by default, others of `keras.applications` by name."""
+"""A batch of pixels in, features out: Xception by default, others of Keras' own by name."""
 
 from __future__ import annotations
 
@@ -240,9 +240,7 @@ def _settle(network: keras.Model, seed: int) -> None:
     next ReLU.
     """
     normalisations = [
-        layer
-        for layer in network.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
+        layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
     for layer in normalisations:
         layer.momentum = 0.0

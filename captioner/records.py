@@ -1,6 +1,7 @@
 """Feature shards: what a record holds, how it is written, and reading a collection of them.
 
-A shard is a TFRecord file, compressed with gzip at level 1, of `tf.train.Example` with these features:
+A shard is a TFRecord file, compressed with gzip at level 1, of `tf.train.Example` with these
+features:
 
 =============  ===========  ==================================================================
 id             bytes [1]    the image's id, UTF-8

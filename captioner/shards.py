@@ -8,10 +8,11 @@ An output directory (of features or of captions) holds::
     plans/RUN/                   which images make up which task of a run
     runs/RUN.json                what a run was asked and what it did
 
-A shard is named after its task; its files are only ever created, never changed, index first and data last.
-So two attempts at a task, or two runs at once, end with one shard, and a killed run leaves whole shards
-only. DATA is the beginning of the data's SHA-256: attempts that end differently (a read that failed once)
-publish an index each, and the name says which of them belongs to the data that was first.
+A shard is named after its task; its files are only ever created, never changed, index first and
+data last. So two attempts at a task, or two runs at once, end with one shard, and a killed run
+leaves whole shards only. DATA is the beginning of the data's SHA-256: attempts that end differently
+(a read that failed once) publish an index each, and the name says which of them belongs to the data
+that was first.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ FORMAT = 1
 class Outcome(NamedTuple):
     """How one image ended: a line of a shard's index.
 
-    `failure` is empty, or the reason there is no result. `permanent` failures are not tried again while
-    the image is the same, which `stamp` tells.
+    `failure` is empty, or the reason there is no result. `permanent` failures are not tried again
+    while the image is the same, which `stamp` tells.
     """
 
     id: str

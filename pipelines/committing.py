@@ -95,7 +95,7 @@ def publish(
 def manifest_of(
     job: Job, asked: dict[str, Any], made: list[Summary], tally: dict[str, int]
 ) -> dict[str, Any]:
-    """The run's manifest (see docs/contracts.md) from its shards' summaries and the plan's tally."""
+    """The run's manifest, as docs/contracts.md has it, from the summaries and the plan's tally."""
     failed: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
     for summary in made:

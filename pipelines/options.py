@@ -9,7 +9,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from captioner.errors import UserError
 
-# In memory, in this process. Beam's own default, DirectRunner, looks on the network for another engine first.
+# In memory, in this process. Beam's own default, DirectRunner, looks on the network for another
+# engine first.
 LOCAL_RUNNER = "FnApiRunner"
 
 
@@ -31,11 +32,6 @@ def parse(flags: Sequence[str]) -> PipelineOptions:
         raise UserError(f"unknown flag: {unknown[0]} (see `captioner --help`)")
     runner = [] if known.runner else [f"--runner={LOCAL_RUNNER}"]
     return PipelineOptions([*flags, *runner])
-
-
-def is_local(options: PipelineOptions) -> bool:
-    """Whether the job runs in this very process."""
-    return options.get_all_options()["runner"] == LOCAL_RUNNER
 
 
 def _subclasses(kind: type) -> list[type]:

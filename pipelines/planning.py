@@ -1,6 +1,6 @@
 """PLAN: from what there is and what is done already to tasks that are written down.
 
-The small records of this part may be shuffled: tuples of plain values, which Beam encodes by itself.
+The small records of this part may be shuffled: tuples of plain values, which Beam encodes itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Job:
         settings: fingerprint of what decides the results.
         extension: of the data files.
         shard_size: images a shard, about.
-        captions, captions_format, splits: the captioned collection, see `corpora.read`; None without.
+        captions, captions_format, splits: a captioned collection, see `corpora.read`; or None.
     """
 
     input: str
@@ -170,7 +170,7 @@ def in_feature_shard(index: str, features: FeatureDataset) -> Iterator[Listed]:
 class ReadFinished(beam.PTransform):
     """The finished shards of the job's output that were made with the same settings.
 
-    Tags of the result: "summaries", their `shards.Summary` lines; "outcomes", their images as `Done`.
+    Tags of the result: "summaries", their `shards.Summary` lines; "outcomes", their images, `Done`.
     """
 
     job: Job
@@ -296,8 +296,8 @@ def tally_of(reference: Reference | None, before: tuple | None) -> Iterator[str]
 class WritePlan(beam.PTransform):
     """References (as tuples) to the URIs of written tasks, spread over the workers.
 
-    A task once written is the same at each attempt of everything behind it, although engines compute
-    lost inputs anew, listings change and reshuffles are random.
+    A task once written is the same at each attempt of everything behind it, although engines
+    compute lost inputs anew, listings change and reshuffles are random.
     """
 
     job: Job
@@ -334,7 +334,7 @@ def fix_shard_counts(images: dict[str, int], job: Job) -> dict[str, int]:
 
 
 def with_shard(reference: tuple, counts: dict[str, int]) -> tuple[str, tuple]:
-    """A reference under the name of its shard: by the file it is inside of, else by its id's hash."""
+    """A reference under its shard's name: by the file it is inside of, else by its id's hash."""
     known = Reference(*reference)
     group = known.split or "images"
     if known.source:

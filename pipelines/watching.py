@@ -17,7 +17,7 @@ from pipelines.planning import Job
 
 @contextlib.contextmanager
 def watching(job: Job) -> Iterator[None]:
-    """Show the job's progress for the length of a `with` block; nothing where there is no terminal."""
+    """Show the job's progress for the length of a `with` block, where there is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield

@@ -15,8 +15,8 @@ from pipelines.reading import Item, shard_file
 class WriteShards(beam.DoFn):
     """Items to the `Summary` line of their shard, when the last of a task has come.
 
-    The items of a task come from one bundle, in any batches: everything since the task was read is one
-    fused stage.
+    The items of a task come from one bundle, in any batches: everything since the task was read
+    is one fused stage.
 
     Args:
         job: the job.

@@ -1,4 +1,4 @@
-"""The stores: the same behaviour of local files, of S3, and of Cloud Storage where an emulator is there."""
+"""The stores: local files and S3 behave the same."""
 
 from __future__ import annotations
 

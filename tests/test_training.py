@@ -92,6 +92,19 @@ def test_the_best_epochs_weights_are_kept(tmp_path):
     assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
+def test_a_training_is_not_repeated_but_a_changed_one_is_done(features, tmp_path, capsys):
+    first = training.train(features, f"{tmp_path}/model", OPTIONS)
+    before = weights(f"{tmp_path}/model")
+    capsys.readouterr()
+    assert training.train(features, f"{tmp_path}/model", OPTIONS) == first
+    assert "trained before" in capsys.readouterr().out
+    changed = dataclasses.replace(OPTIONS, seed=1)
+    training.train(features, f"{tmp_path}/model", changed)
+    assert "epoch 1/2" in capsys.readouterr().out
+    after = weights(f"{tmp_path}/model")
+    assert any((one != other).any() for one, other in zip(before, after, strict=True))
+
+
 def test_without_a_development_split_the_training_loss_decides(tmp_path):
     toy_features.write(f"{tmp_path}/features", {"train": 12})
     result = training.train(f"{tmp_path}/features", f"{tmp_path}/model", OPTIONS)

@@ -1,4 +1,4 @@
-"""The whole job, from pictures to scores, through the command; small by default, whole with --slow."""
+"""The whole job, from pictures to scores, through the command; the demo itself with --slow."""
 
 from __future__ import annotations
 

@@ -79,13 +79,14 @@ class Places(layers.Layer):
     Args:
         feature_shape: of one image's features, (channels,) or (rows, columns, channels).
         units: width of the result.
-        dropout: of each place's values.
+        dropout: of whole channels, and then of each place's values.
     """
 
     def __init__(self, feature_shape: tuple[int, ...], units: int, dropout: float) -> None:
         super().__init__()
         self.cell_count = math.prod(feature_shape[:-1])
         self.grid = feature_shape[:-1]
+        self.channel_dropout = layers.SpatialDropout1D(dropout)
         self.here = layers.Dense(units, activation="gelu")
         self.here_norm = layers.LayerNormalization()
         self.here_dropout = layers.Dropout(dropout)
@@ -97,7 +98,8 @@ class Places(layers.Layer):
 
     def call(self, cells: Any) -> Any:
         """[batch, cells, channels] to [batch, cells, units]."""
-        places = self.here_dropout(self.here_norm(self.here(cells)))
+        here = self.here(self.channel_dropout(cells))
+        places = self.here_dropout(self.here_norm(here))
         if self.cell_count == 1:
             return places
         grid = ops.reshape(places, (-1, *self.grid, places.shape[-1]))

@@ -85,7 +85,7 @@ def join(root: str, *parts: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """`uri` with a local path made absolute and plain, so that it means the same to every process."""
+    """`uri`, a local path made absolute, so that it means the same to every process."""
     return uri if "://" in uri else os.path.abspath(uri)
 
 

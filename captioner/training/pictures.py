@@ -42,7 +42,7 @@ def curves(history: list[dict[str, float]]) -> bytes:
 
 
 def network(decoder: Decoder) -> bytes | None:
-    """The decoder's layers and how they hang together, as a PNG file; None without pydot or Graphviz."""
+    """The decoder's layers as a PNG file; None without pydot or Graphviz."""
     inputs = {
         "features": keras.Input(decoder.feature_shape, name="features"),
         "tokens": keras.Input((5, 20), dtype="int32", name="tokens"),

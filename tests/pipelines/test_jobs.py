@@ -51,6 +51,17 @@ def test_each_input_ends_as_one_result_or_one_failure(stub, picture) -> None:
         assert (stub.output / shard["file"]).stat().st_size == shard["size"]
 
 
+def test_a_manifest_has_the_shape_of_the_golden_one(stub, picture) -> None:
+    _fill(stub, picture, 3)
+    golden = json.loads((Path(__file__).parents[1] / "golden/run.json").read_text())
+    manifest = stub.run()
+    assert manifest["format"] == golden["format"]
+    assert list(manifest) == list(golden)
+    assert list(manifest["versions"]) == list(golden["versions"])
+    assert list(manifest["images"]) == list(golden["images"])
+    assert list(manifest["shards"][0]) == list(golden["shards"][0])
+
+
 def test_results_are_those_of_their_own_image(stub, picture) -> None:
     colours = {f"{n}.png": [n, 2 * n, 255 - n] for n in range(20)}
     for name, colour in colours.items():

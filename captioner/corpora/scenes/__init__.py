@@ -3,8 +3,8 @@
 Each scene shows two things of different kinds, in a colour and a size each, one left of or above
 the other, before a background. Its five captions state all of that in five wordings.
 
-A fifth of the combinations of kind and colour (`is_held_out`) are seen neither in training nor in
-development: every test scene holds at least one of them, and no other scene holds any.
+A quarter of the combinations of kind and colour (`is_held_out`) are seen neither in training nor
+in development: every test scene holds at least one of them, and no other scene holds any.
 """
 
 from __future__ import annotations

@@ -18,12 +18,14 @@ Colour = tuple[int, int, int]
 # Bright, so that a dark line stands out from every colour alike: what a thing is shows in its
 # lines, whatever colour is between them, also one that its kind was never seen in.
 PALETTE: dict[str, Colour] = {
-    "red": (255, 92, 104),
-    "orange": (255, 190, 70),
-    "yellow": (255, 246, 120),
-    "green": (120, 226, 120),
-    "blue": (96, 182, 255),
-    "purple": (226, 134, 255),
+    "red": (255, 85, 95),
+    "orange": (255, 172, 50),
+    "yellow": (255, 248, 120),
+    "green": (105, 228, 95),
+    "blue": (85, 165, 255),
+    "purple": (172, 112, 255),
+    "pink": (255, 165, 220),
+    "white": (250, 250, 250),
 }
 # In shorter sides of the picture; two large things with their rims must fit above each other.
 RADII = {"large": (0.19, 0.21), "small": (0.135, 0.15)}
@@ -75,10 +77,6 @@ def _canopy() -> np.ndarray:
     return np.concatenate([_arc(0, 0.05, 0.96, 180, 360), *scallops])
 
 
-def _moon() -> np.ndarray:
-    return np.concatenate([_arc(0, 0, 0.95, 50, 310), _arc(0.42, 0, 0.75, 258, 102)])
-
-
 # What each kind is made of, from back to front: outline, and the paint that fills it. "fill" is
 # the thing's colour, "shade" a darker one.
 THINGS: dict[str, tuple[tuple[np.ndarray, str], ...]] = {
@@ -97,6 +95,15 @@ THINGS: dict[str, tuple[tuple[np.ndarray, str], ...]] = {
         (_ellipse(0.55, -0.4, 0.15, 0.15), "paper"),
         (_ellipse(0, 0, 0.1, 0.7), "ink"),
     ),
+    "car": (
+        (np.array([(-0.5, -0.1), (-0.35, -0.6), (0.3, -0.6), (0.55, -0.1)]), "shade"),
+        (np.array([(-0.95, -0.1), (0.95, -0.1), (0.95, 0.4), (-0.95, 0.4)]), "fill"),
+        (np.array([(-0.3, -0.15), (-0.22, -0.45), (0.2, -0.45), (0.32, -0.15)]), "paper"),
+        (_ellipse(-0.5, 0.45, 0.26, 0.26), "ink"),
+        (_ellipse(0.5, 0.45, 0.26, 0.26), "ink"),
+        (_ellipse(-0.5, 0.45, 0.1, 0.1), "paper"),
+        (_ellipse(0.5, 0.45, 0.1, 0.1), "paper"),
+    ),
     "fish": (
         (np.array([(0.4, 0.0), (0.98, -0.5), (0.85, 0.0), (0.98, 0.5)]), "shade"),
         (_ellipse(-0.2, 0, 0.76, 0.5), "fill"),
@@ -112,7 +119,6 @@ THINGS: dict[str, tuple[tuple[np.ndarray, str], ...]] = {
         (np.array([(-0.45, 0.25), (-0.1, 0.25), (-0.1, 0.8), (-0.45, 0.8)]), "ink"),
         (np.array([(0.12, 0.2), (0.45, 0.2), (0.45, 0.5), (0.12, 0.5)]), "paper"),
     ),
-    "moon": ((_moon(), "fill"),),
     "star": ((_star(), "fill"),),
     "umbrella": (
         (np.array([(-0.03, -0.98), (0.03, -0.98), (0.03, 0.7), (-0.03, 0.7)]), "ink"),
