@@ -32,6 +32,7 @@ _MENDABLE = {
     errno.EROFS,
     errno.EACCES,
     errno.EPERM,
+    errno.EEXIST,
     errno.ENOTDIR,
     errno.EISDIR,
 }
@@ -50,25 +51,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if others and not parsed.takes_beam_flags:
             raise UserError(f"unknown argument: {others[0]} (see `captioner {parsed.verb} --help`)")
         parsed.run(parsed, others)
-    except UserError as error:
-        return _fail(str(error))
-    except OSError as error:
-        if error.errno not in _MENDABLE:
+    except Exception as error:
+        message = _mendable(error)
+        if message is None:
             raise
-        return _fail(f"{error.filename or 'output'}: {os.strerror(error.errno)}")
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        return MISTAKE
     return 0
+
+
+def _mendable(error: BaseException | None) -> str | None:
+    """What a user can mend, if it is that; engines wrap what their workers raise."""
+    while error:
+        if isinstance(error, UserError):
+            return str(error)
+        if isinstance(error, OSError) and error.errno in _MENDABLE:
+            return f"{error.filename or 'output'}: {os.strerror(error.errno)}"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _quieten() -> None:
     """Keep libraries' remarks, which no user of ours can act on, off the terminal."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger().setLevel(logging.ERROR)
+    # It logs what it raises.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message="You are using a Python version")
-
-
-def _fail(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return MISTAKE
 
 
 class _HelpFormatter(argparse.HelpFormatter):

@@ -80,10 +80,11 @@ class SaveDataset:
         counts = dict(manifest["current"])
         shards: dict[str, tuple[str, ...]] = {}
         for summary in sorted(summaries, key=lambda summary: summary.file):
-            if summary.task in made:
-                counts[summary.split] = counts.get(summary.split, 0) + summary.done
             if summary.done:
                 shards[summary.split] = (*shards.get(summary.split, ()), summary.file)
+                if summary.task in made:
+                    counts[summary.split] = counts.get(summary.split, 0) + summary.done
+        counts = dict(sorted(counts.items()))
         superseded = sum(summary.done for summary in summaries) - sum(counts.values())
         FeatureDataset(counts=counts, shards=shards, superseded=superseded, **vars(self)).save()
 

@@ -69,6 +69,14 @@ def test_an_output_that_cannot_be_written_is_refused(capsys, images, tmp_path) -
     assert "Not a directory" in _refused(capsys, *arguments)
 
 
+def test_a_fault_that_only_a_worker_meets_is_said_in_a_line_too(capsys, images, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/shards").touch()  # where a directory must be
+    flags = ("--encoder-weights", "none", "--encoder-layer", "block2_pool", "--image-size", 71)
+    arguments = ("extract", "--input", images, "--output", tmp_path / "out", *flags)
+    assert f"{tmp_path}/out/shards: File exists" in _refused(capsys, *arguments)
+
+
 def test_a_directory_without_images_is_refused_before_the_job(capsys, tmp_path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/note.txt").write_text("no image")

@@ -105,6 +105,9 @@ class LocalStore:
                 file.flush()
                 os.fsync(file.fileno())
             yield temporary
+        except OSError as error:
+            error.filename = error.filename or target
+            raise
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
