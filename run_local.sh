@@ -56,19 +56,22 @@ else
     # An early layer, whose filters see lines and colours: enough for drawings, also untrained.
     early=(--encoder-layer block3_pool --features grid --grid-size 9 --image-size 149)
     say "features of the scenes"
-    if [ -n "$weights" ]; then
-        extract --encoder-weights "$weights" "${early[@]}"
-    elif ! extract --encoder-weights imagenet "${early[@]}"; then
-        echo "The demo goes on with UNTRAINED filters, drawn at random. For drawings that is enough;"
-        echo "for photos get the weights, or give a file of them with --encoder-weights PATH."
-        extract --encoder-weights none "${early[@]}"
+    if [ -z "$weights" ]; then
+        weights=imagenet
+        if ! python -c 'from captioner import encoders; encoders.create("xception")' >/dev/null 2>&1; then
+            echo "Keras can't download its ImageNet weights here. The demo goes on with UNTRAINED filters,"
+            echo "drawn at random. For drawings that is enough; for photos get the weights, or give a"
+            echo "file of them with --encoder-weights PATH."
+            weights=none
+        fi
     fi
+    extract --encoder-weights "$weights" "${early[@]}"
     recipe=(--epochs "${epochs:-16}" --units 128 --dropout 0.2 --word-dropout 0.05
         --label-smoothing 0.05 --learning-rate 0.002 --min-count 1)
 fi
 
 say "training"
-captioner train --features "$out/features" --output "$out/model" "${recipe[@]}"
+captioner train --features "$out/features" --output "$out/model" ${recipe[@]+"${recipe[@]}"}
 say "captions"
 captioner caption --input "$out/features" --model "$out/model" --output "$out/captions"
 say "what came out"

@@ -16,4 +16,4 @@ if [ $# -eq 0 ] || [ "$1" = --slow ]; then
     ruff check .
     ruff format --check .
 fi
-exec python -m pytest "${arguments[@]}"
+exec python -m pytest ${arguments[@]+"${arguments[@]}"}

@@ -65,17 +65,25 @@ class CaptionRecord:
 
 
 def read(output: str) -> Iterator[CaptionRecord]:
-    """The newest caption of each image that has one.
-
-    Raises:
-        UserError: `output` is not a caption output.
-    """
-    if not storage.is_directory(storage.join(output, "shards")):
-        raise UserError(f"{output}: no captions here; make them with `captioner caption`")
-    newest = shards.newest(output)
+    """The caption of each image that has one; see `outcomes` for which, and for errors."""
+    newest = outcomes(output)
     for entry in storage.walk(storage.join(output, "shards")):
         task = entry.uri.rpartition("/")[2].removesuffix(EXTENSION)
         for line in storage.read_bytes(entry.uri).decode().split("\n")[:-1]:
             record = CaptionRecord.from_line(line)
-            if newest[record.id] == task:
+            if newest.get(record.id) == task:
                 yield record
+
+
+def outcomes(output: str) -> dict[str, str]:
+    """The task that holds the caption of each image, or its failure.
+
+    Captions by the model and search of the latest run go before others, newer ones before older.
+
+    Raises:
+        UserError: `output` is not a caption output.
+    """
+    files = [entry.uri for entry in storage.walk(storage.join(output, "shards"))]
+    if not files or not all(file.endswith(EXTENSION) for file in files):
+        raise UserError(f"{output}: no captions here; make them with `captioner caption`")
+    return shards.newest(output, shards.latest_settings(output))

@@ -107,6 +107,17 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "whole number from 1"  # as argparse calls it when it refuses
+
+
 def _add_verb(
     verbs: argparse._SubParsersAction,
     name: str,
@@ -129,7 +140,9 @@ def _add_verb(
 def _add_scenes(verbs: argparse._SubParsersAction) -> None:
     parser = _add_verb(verbs, "scenes", "Draw a captioned collection to try things on.", _scenes)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the collection goes")
-    parser.add_argument("--count", type=int, default=8000, metavar="N", help="pictures to draw")
+    parser.add_argument(
+        "--count", type=_positive, default=8000, metavar="N", help="pictures to draw"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="draws another collection")
 
 
@@ -155,8 +168,12 @@ def _add_captions(parser: argparse.ArgumentParser, name: str, required: bool = F
 
 
 def _add_batches(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once")
-    parser.add_argument("--shard-size", type=int, default=256, metavar="N", help="images a shard")
+    parser.add_argument(
+        "--batch-size", type=_positive, default=32, metavar="N", help="images at once"
+    )
+    parser.add_argument(
+        "--shard-size", type=_positive, default=256, metavar="N", help="images a shard"
+    )
 
 
 def _add_extract(verbs: argparse._SubParsersAction) -> None:
@@ -183,7 +200,9 @@ def _add_extract(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--features", choices=("pooled", "grid"), default="pooled", help="a vector, or one a place"
     )
-    parser.add_argument("--image-size", type=int, metavar="N", help="pixels; the encoder's own")
+    parser.add_argument(
+        "--image-size", type=_positive, metavar="N", help="pixels; the encoder's own"
+    )
     parser.add_argument(
         "--grid-size", type=int, default=0, metavar="N", help="average the grid to N x N; 0 doesn't"
     )
@@ -212,7 +231,7 @@ def _extract(parsed: argparse.Namespace, flags: list[str]) -> None:
         image_size=parsed.image_size,
         grid_size=parsed.grid_size,
     )
-    checking.check_sample(parsed.input, parsed.output, encoder.spec.image_size)
+    checking.check_sample(parsed.input, parsed.output)
     manifest = extract(
         parsed.input,
         parsed.output,
@@ -242,16 +261,16 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--features", required=True, metavar="DIR", help="made by extract")
     parser.add_argument("--output", required=True, metavar="MODEL", help="where the model goes")
     parser.add_argument("--decoder", choices=("attention", "merge"), help="the caption network")
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the captions")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images at once")
+    parser.add_argument("--epochs", type=_positive, metavar="N", help="passes over the captions")
+    parser.add_argument("--batch-size", type=_positive, metavar="N", help="images at once")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="at the start")
-    parser.add_argument("--units", type=int, metavar="N", help="width of the network")
+    parser.add_argument("--units", type=_positive, metavar="N", help="width of the network")
     parser.add_argument("--dropout", type=float, metavar="P", help="share of values left out")
     parser.add_argument("--word-dropout", type=float, metavar="P", help="share of words hidden")
     parser.add_argument(
         "--label-smoothing", type=float, metavar="P", help="share of probability spread evenly"
     )
-    parser.add_argument("--min-count", type=int, metavar="N", help="rarer words are left out")
+    parser.add_argument("--min-count", type=_positive, metavar="N", help="rarer words are left out")
     parser.add_argument("--seed", type=int, metavar="S", help="equal seeds, equal models")
 
 
@@ -279,8 +298,12 @@ def _add_caption(verbs: argparse._SubParsersAction, is_job: bool) -> None:
         "--input", metavar="DIR|LIST|FEATURES", help="a directory, gs://, s3://, list, or features"
     )
     parser.add_argument("--output", metavar="OUT", help="where the captions go")
-    parser.add_argument("--width", type=int, metavar="N", help="of the beam search; 1 is greedy")
-    parser.add_argument("--max-length", type=int, metavar="N", help="words of a caption, at most")
+    parser.add_argument(
+        "--width", type=_positive, metavar="N", help="of the beam search; 1 is greedy"
+    )
+    parser.add_argument(
+        "--max-length", type=_positive, metavar="N", help="words of a caption, at most"
+    )
     parser.add_argument("--length-penalty", type=float, metavar="A", help="more, longer captions")
     _add_batches(parser)
 
@@ -295,6 +318,7 @@ def _caption(parsed: argparse.Namespace, flags: list[str]) -> None:
     options.parse(flags)
     _make_absolute(parsed, "input", "output", "model")
     checking.check_paths(parsed.input, parsed.output)
+    checking.check_sample(parsed.input, parsed.output)
     from captioner.search import SearchOptions
     from pipelines.caption_images import caption
 

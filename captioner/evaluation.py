@@ -31,9 +31,9 @@ class Evaluation:
 
     Args:
         split: what was compared; empty for everything.
-        comparisons: every image that has references, in the order of the ids. An image without
-            a caption has an empty one, and so counts as wrong.
-        missing: how many have no caption.
+        comparisons: every image of the run that has references, in the order of the ids. An
+            image that failed has an empty caption, and so counts as wrong.
+        missing: how many failed.
         bleu: corpus BLEU-1 to 4.
         right: share of captions that are wholly right, where the references are those of drawn
             scenes; else None.
@@ -53,8 +53,14 @@ class Evaluation:
         ]
         bleu = ", ".join(f"BLEU-{n} {score:.3f}" for n, score in enumerate(self.bleu, 1))
         lines.append(f"{len(self.comparisons)} images of the split '{self.split}': {bleu}")
+        texts = [_tokens(found.caption) for found in self.comparisons]
+        lines.append(
+            f"{scoring.vocabulary_used(texts)} different words, "
+            f"{scoring.mean_length(texts):.1f} a caption; "
+            f"{scoring.distinct(texts):.0%} of the captions are distinct"
+        )
         if self.missing:
-            lines.append(f"{self.missing} of them have no caption and count as wrong")
+            lines.append(f"{self.missing} of them failed and count as wrong")
         if self.right is not None:
             lines.append(f"wholly right: {self.right:.1%}")
         return "\n".join(lines)
@@ -84,20 +90,25 @@ def evaluate(
     Args:
         output: the caption directory.
         references, references_format, splits: the captioned collection, see `corpora.read`.
-        split: what to score; by default test, or dev where there is no test split.
+        split: what to score; by default test, or dev, or train: the first with images.
 
     Raises:
         UserError: there are no captions, no references, or none of the split.
     """
-    collection = list(corpora.read(references, references_format, splits))
+    outcomes = captions.outcomes(output)
+    collection = [
+        image
+        for image in corpora.read(references, references_format, splits)
+        if image.id in outcomes
+    ]
     found = {image.split for image in collection}
-    split = split or next((name for name in ("test", "dev") if name in found), "")
-    chosen = [image for image in collection if image.split == split and image.captions]
+    split = split or next((name for name in ("test", "dev", "train") if name in found), "")
+    chosen = [image for image in collection if image.split == split]
     if not chosen:
-        raise UserError(f"{references}: no captioned images in the split '{split}'")
+        raise UserError(
+            f"{output}: {references} has no captions for any image of it in the split '{split}'"
+        )
     generated = {record.id: record.caption for record in captions.read(output)}
-    if not any(image.id in generated for image in chosen):
-        raise UserError(f"{output}: has no caption for any image of the split '{split}'")
     comparisons = tuple(_compare(chosen, generated))
     return Evaluation(
         split=split,

@@ -198,6 +198,15 @@ class Captioner:
                 f"{encoder}); extract the features with that one, or train on these"
             )
 
+    def check_encoder_weights(self) -> None:
+        """See that the encoder's weights are there, without loading them.
+
+        Raises:
+            UserError: they are not.
+        """
+        if not storage.exists(self._encoder_weights):
+            raise UserError(f"{self._encoder_weights}: the encoder's weights are not there")
+
     def caption(self, images: Sequence[str | bytes | Image.Image | np.ndarray]) -> list[Caption]:
         """Caption images, each a URI, a file's bytes, a Pillow image or an array of pixels.
 

@@ -20,6 +20,7 @@ summaries at the end of each run, and it is the one file that is ever replaced.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
@@ -34,7 +35,6 @@ from captioner.errors import UserError
 
 EXTENSION = ".tfrecord.gz"
 FORMAT = 1
-SPLITS = ("train", "dev", "test")
 
 _COMPRESSION = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
@@ -188,7 +188,7 @@ class FeatureDataset:
         """From a shard's file to its records, without those that a newer outcome supersedes."""
         if not self.superseded:
             return lambda file: tf.data.TFRecordDataset(file, "GZIP").map(self._parse)
-        newest = shards.newest(self.directory)
+        newest = shards.newest(self.directory, self.encoder.fingerprint)
         pairs = tf.lookup.KeyValueTensorInitializer(list(newest), list(newest.values()))
         task_of = tf.lookup.StaticHashTable(pairs, "")
 
@@ -208,6 +208,14 @@ class FeatureDataset:
         return {**record, "features": tf.reshape(values, self.feature_shape)}
 
 
+def is_dataset(directory: str) -> bool:
+    """Whether `directory` is one of feature shards."""
+    file = storage.join(directory, "dataset.json")
+    with contextlib.suppress(OSError, ValueError):
+        return "encoder" in json.loads(storage.read_bytes(file))
+    return False
+
+
 def _read_dataset_json(directory: str) -> dict[str, Any]:
     file = storage.join(directory, "dataset.json")
     try:
@@ -217,7 +225,7 @@ def _read_dataset_json(directory: str) -> dict[str, Any]:
             f"{directory}: no features here (there is no dataset.json); "
             "make them with `captioner extract`"
         ) from error
-    if values["format"] != FORMAT:
+    if values.get("format") != FORMAT:
         raise UserError(f"{file}: made by another version of captioner; extract the features again")
     return values
 

@@ -167,13 +167,15 @@ class ShardWriter:
         self._complete_summary()
         name = _index_name(self._summary.task, self._summary.sha256)
         index = self._summary.to_line() + _lines(self._outcomes)
-        storage.create(storage.join(self._output, "index", name), index.encode())
+        is_new = storage.create(storage.join(self._output, "index", name), index.encode())
         if self._failures:
             failures = storage.join(self._output, "failures", name)
             storage.create(failures, _lines(self._failures).encode())
-        first = storage.create(storage.join(self._output, self._summary.file), self._path)
+        is_first = storage.create(storage.join(self._output, self._summary.file), self._path)
         self.discard()
-        return self._summary if first else read_summary(self._output, self._summary.file)
+        return (
+            self._summary if is_new and is_first else read_summary(self._output, self._summary.file)
+        )
 
     def discard(self) -> None:
         """Remove what is on local disk."""
@@ -189,11 +191,13 @@ class ShardWriter:
 
 def finished(output: str) -> Iterator[str]:
     """The index files of the finished shards."""
+    # Data before indexes: whatever data is seen, its index was there before it.
+    data = list(storage.walk(storage.join(output, "shards")))
     indexes: dict[str, list[str]] = {}
     for entry in storage.walk(storage.join(output, "index")):
         task = _name(entry.uri).rpartition("-")[0]
         indexes.setdefault(task, []).append(entry.uri)
-    for entry in storage.walk(storage.join(output, "shards")):
+    for entry in data:
         found = indexes.get(_name(entry.uri).partition(".")[0], [])
         yield found[0] if len(found) == 1 else _index_of(output, entry.uri)
 
@@ -209,15 +213,25 @@ def read_index(index: str) -> tuple[Summary, list[Outcome]]:
     return Summary.from_line(first), [Outcome(**json.loads(line)) for line in rest]
 
 
-def newest(output: str) -> dict[str, str]:
-    """The task that holds the newest outcome of each id, be it a result or a failure."""
-    found: dict[str, tuple[str, str]] = {}
+def newest(output: str, settings: str) -> dict[str, str]:
+    """The task that holds the outcome of each id that counts, be it a result or a failure.
+
+    It is the newest of those made with `settings` (a fingerprint), and where there is none, of the
+    others.
+    """
+    found: dict[str, tuple[bool, str, str]] = {}
     for index in finished(output):
         summary, outcomes = read_index(index)
-        made = (summary.run, summary.task)
+        made = (summary.settings == settings, summary.run, summary.task)
         for outcome in outcomes:
             found[outcome.id] = max(made, found.get(outcome.id, made))
-    return {id: task for id, (_, task) in found.items()}
+    return {id: task for id, (_, _, task) in found.items()}
+
+
+def latest_settings(output: str) -> str:
+    """The settings (a fingerprint) of the latest run that came to its end; empty without one."""
+    runs = max((entry.uri for entry in storage.walk(storage.join(output, "runs"))), default=None)
+    return json.loads(storage.read_bytes(runs))["settings"] if runs else ""
 
 
 def _index_of(output: str, data: str) -> str:

@@ -15,6 +15,8 @@ class Reference(NamedTuple):
 
     `stamp` changes when the image does, or what is known of it (captions, split). `source` is the
     file the image is inside of (a feature shard), or empty where `uri` is a file of its own.
+    `after` is the run whose outcome this one is to replace: it makes a task of doing an image again
+    another one than that of doing it at first.
     """
 
     id: str
@@ -22,6 +24,7 @@ class Reference(NamedTuple):
     stamp: str
     source: str = ""
     split: str = ""
+    after: str = ""
     captions: tuple[str, ...] = ()
 
 

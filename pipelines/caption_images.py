@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from captioner import captions, storage
+from captioner import captions, records
 from captioner.captions import CaptionRecord
 from captioner.model import Caption, Captioner
 from captioner.records import FeatureDataset
@@ -99,10 +99,12 @@ def caption(
     Returns:
         The run's manifest.
     """
-    from_features = storage.exists(storage.join(source, "dataset.json"))
+    from_features = records.is_dataset(source)
     captioner = Captioner.load(model, search, encoder=False)
     if from_features:
         captioner.check_encoder(FeatureDataset.load(source).encoder)
+    else:
+        captioner.check_encoder_weights()
     job = Job(
         input=source,
         output=output,
@@ -110,6 +112,7 @@ def caption(
         settings=captioner.fingerprint,
         extension=captions.EXTENSION,
         shard_size=shard_size,
+        from_features=from_features,
     )
     work = Work(
         handler=HalvingHandler(LoadCaptioner(model, search, batch_size, from_features), batch_size),

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 
-from captioner import corpora, storage
+from captioner import corpora, records, storage
 from captioner.corpora import CorpusReport
 from captioner.errors import UserError
 from captioner.storage import Entry
@@ -14,7 +14,9 @@ from captioner.tasks import Reference, Task
 from pipelines import planning
 from pipelines.reading import read_image
 
+# Images that are tried before a job starts, and the side in pixels that they are decoded to.
 SAMPLE = 64
+_SAMPLE_SIZE = 64
 
 
 def check_paths(source: str, output: str) -> None:
@@ -34,16 +36,16 @@ def check_paths(source: str, output: str) -> None:
         raise UserError(f"{source}: there are no files in this directory")
 
 
-def check_sample(source: str, output: str, image_size: int) -> None:
+def check_sample(source: str, output: str) -> None:
     """Try the first images of an input, unless an earlier run got results from it.
 
     Raises:
         UserError: none of them can be read.
     """
-    if next(storage.walk(storage.join(output, "shards")), None):
+    if records.is_dataset(source) or next(storage.walk(storage.join(output, "shards")), None):
         return
     found = list(itertools.islice(_references(source), SAMPLE))
-    problems = [read_image(Task("sample", (one,)), one, image_size).problem for one in found]
+    problems = [read_image(Task("sample", (one,)), one, _SAMPLE_SIZE).problem for one in found]
     reasons = Counter(str(problem.reason) for problem in problems if problem)
     if found and reasons.total() == len(found):
         counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())

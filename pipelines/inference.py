@@ -14,17 +14,18 @@ from pipelines.reading import Item, Problem
 
 
 class Network(Protocol):
-    """What a handler loads once a process. Instances must be weak-referenceable."""
+    """What a handler loads once a process."""
 
     def infer(self, batch: np.ndarray) -> Sequence[Any]:
         """A result for each entry of a batch."""
 
 
-class HalvingHandler(ModelHandler[Item, Item, Network]):
+class HalvingHandler(ModelHandler[Item, Item, "LoadedWhenNeeded"]):
     """Runs items' pixels or features through a network in batches of one size.
 
-    A batch that raises is halved until the culprit is alone, and that item gets a problem. Nothing
-    is ever raised. Items that have a problem already, and repetitions, pass by.
+    A batch that raises is halved until the culprit is alone, and that item gets a problem: no
+    image raises. A network that can't be loaded does. Items that have a problem already, and
+    repetitions, pass by.
 
     Args:
         load: makes the network; called once a process.
@@ -36,7 +37,7 @@ class HalvingHandler(ModelHandler[Item, Item, Network]):
         self._load = load
         self._batch_size = batch_size
 
-    def load_model(self) -> Network:
+    def load_model(self) -> LoadedWhenNeeded:
         return LoadedWhenNeeded(self._load)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
@@ -49,29 +50,29 @@ class HalvingHandler(ModelHandler[Item, Item, Network]):
     def run_inference(
         self,
         batch: Sequence[Item],
-        model: Network,
+        model: LoadedWhenNeeded,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[Item]:
         waiting = [item for item in batch if takes_part(item)]
         if waiting:
-            infer_items(model, waiting, self._batch_size)
+            infer_items(model.loaded(), waiting, self._batch_size)
         return batch
 
 
 class LoadedWhenNeeded:
-    """A network that is loaded by its first batch, so that a run with nothing to do is quick."""
+    """A `Network` that its first batch loads, so that a run with nothing to do is quick."""
 
     def __init__(self, load: Callable[[], Network]) -> None:
         self._load = load
         self._lock = threading.Lock()
         self._network: Network | None = None
 
-    def infer(self, batch: np.ndarray) -> Sequence[Any]:
-        """See `Network.infer`."""
+    def loaded(self) -> Network:
+        """The network."""
         with self._lock:
             if self._network is None:
                 self._network = self._load()
-        return self._network.infer(batch)
+        return self._network
 
 
 def takes_part(item: Item) -> bool:

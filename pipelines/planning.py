@@ -20,6 +20,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from captioner import corpora, shards, storage
+from captioner.errors import UserError
 from captioner.records import FeatureDataset
 from captioner.storage import Entry
 from captioner.tasks import Reference, Task
@@ -39,6 +40,7 @@ class Job:
         settings: fingerprint of what decides the results.
         extension: of the data files.
         shard_size: images a shard, about.
+        from_features: whether `input` is a directory of feature shards.
         captions, captions_format, splits: a captioned collection, see `corpora.read`; or None.
     """
 
@@ -48,6 +50,7 @@ class Job:
     settings: str
     extension: str
     shard_size: int = 256
+    from_features: bool = False
     captions: str | None = None
     captions_format: str | None = None
     splits: str | None = None
@@ -74,7 +77,7 @@ class Plan(beam.PTransform):
     def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
         finished = begin | "Read what is finished" >> ReadFinished(self.job)
         known = {
-            "listed": begin | "List images" >> ListImages(self.job.input),
+            "listed": begin | "List images" >> ListImages(self.job.input, self.job.from_features),
             "done": finished["outcomes"],
             "captions": begin | "Read captions" >> ReadCaptions(self.job),
         }
@@ -93,14 +96,15 @@ class ListImages(beam.PTransform):
     """Every image of an input, as `Listed`. The directories below the root are listed in parallel.
 
     Args:
-        input: see `Job`.
+        input, from_features: see `Job`.
     """
 
     input: str
+    from_features: bool = False
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         root = begin | beam.Create([self.input])
-        if storage.exists(storage.join(self.input, "dataset.json")):
+        if self.from_features:
             return (
                 root
                 | "List feature shards" >> beam.FlatMap(shards.finished)
@@ -149,7 +153,11 @@ def in_list(file: str) -> Iterator[Listed]:
     Relative paths start at the list's own directory. What is not there is kept: it fails when read.
     """
     directory = file.rpartition("/")[0] or "."
-    for line in dict.fromkeys(storage.read_bytes(file).decode().splitlines()):
+    try:
+        lines = storage.read_bytes(file).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is neither a directory nor a list in UTF-8") from error
+    for line in dict.fromkeys(lines):
         if name := line.strip():
             rooted = name.startswith("/") or "://" in name
             uri = name if rooted else storage.join(directory, name)
@@ -252,7 +260,7 @@ class Decide(beam.DoFn):
             yield TaggedOutput("tally", (name, 1))
         if reference and not still_holds(reference, before):
             self._to_do.inc()
-            yield tuple(reference)
+            yield tuple(reference._replace(after=before[0] if before else ""))
 
 
 def reference_of(
@@ -267,7 +275,7 @@ def reference_of(
         return Reference(id, uri, stamp, source)
     split, texts = next(iter(captions), ("", ()))
     version = shards.fingerprint({"split": split, "captions": texts})
-    return Reference(id, uri, f"{stamp}:{version}", source, split, tuple(texts))
+    return Reference(id, uri, f"{stamp}:{version}", source, split, captions=tuple(texts))
 
 
 def still_holds(reference: Reference, before: tuple | None) -> bool:

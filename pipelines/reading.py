@@ -142,11 +142,15 @@ def read_image(task: Task, reference: Reference, image_size: int) -> Item:
 def read_features(task: Task) -> Iterator[Item]:
     """The task's images from the feature shard they are in, in its order."""
     wanted = {reference.id: reference for reference in task.references}
-    for record in records.read_shard(task.source):
-        if reference := wanted.pop(record.id, None):
-            features = record.features
-            known = (record.content_hash, record.width, record.height)
-            yield Item(task, reference, features, *known)
+    message = "the image is not in it"
+    try:
+        for record in records.read_shard(task.source):
+            if reference := wanted.pop(record.id, None):
+                features = record.features
+                known = (record.content_hash, record.width, record.height)
+                yield Item(task, reference, features, *known)
+    except Exception as error:  # TensorFlow's, of a shard that is gone, cut short or altered
+        message = f"{type(error).__name__}: {error}"
     for reference in wanted.values():
-        problem = Problem("read", Reason.MISSING, f"not in {task.source}", Reason.MISSING.permanent)
+        problem = Problem("read", Reason.UNREADABLE, f"{task.source}: {message}", permanent=False)
         yield Item(task, reference, problem=problem)

@@ -67,4 +67,6 @@ def _planned(job: Job) -> tuple[int, int]:
 
 
 def _finished(job: Job) -> int:
-    return sum(1 for _ in storage.walk(storage.join(job.output, "shards")))
+    with contextlib.suppress(OSError):
+        return sum(1 for _ in storage.walk(storage.join(job.output, "shards")))
+    return 0

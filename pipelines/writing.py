@@ -76,6 +76,7 @@ class TaskWriter:
         self._job = job
         self._to_record = to_record
         self._expected = len(first.task.references)
+        self._new = sum(not reference.after for reference in first.task.references)
         self._originals: dict[str, Item] = {}
         self._failed_inference: list[str] = []
         summary = Summary(
@@ -105,9 +106,10 @@ class TaskWriter:
         """Publish the shard.
 
         Raises:
-            RuntimeError: inference failed for every single image, which is no fault of theirs.
+            RuntimeError: inference failed for every one of several new images, which is no fault
+                of theirs.
         """
-        if len(self._failed_inference) == self._expected:
+        if len(self._failed_inference) == self._expected and self._new > 1:
             self._shard.discard()
             raise RuntimeError(f"inference fails for every image: {self._failed_inference[0]}")
         return self._shard.publish()

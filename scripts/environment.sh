@@ -26,7 +26,8 @@ _prepare_environment() {
     if [ "$(cat "$_root/.venv/$(basename "$requirements")" 2>/dev/null)" != "$wanted" ]; then
         python="$(_find_python)" || return
         echo "installing into .venv (once; TensorFlow and Beam are about 2 GB)" >&2
-        [ -x "$_root/.venv/bin/python" ] || "$python" -m venv "$_root/.venv" || return
+        "$_root/.venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+            "$python" -m venv --clear "$_root/.venv" || return
         "$_root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
             -r "$requirements" || return
         "$_root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \

@@ -67,7 +67,24 @@ def test_an_attempt_that_died_before_its_data_does_not_count(tmp_path: Path) -> 
 def test_the_newest_outcome_holds_be_it_a_failure(tmp_path: Path) -> None:
     _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}).publish()
     _write(tmp_path, "t0", "run2", {"b": b"3\n"}, failures=("a",)).publish()
-    assert shards.newest(str(tmp_path)) == {"a": "t0", "b": "t0"}
+    assert shards.newest(str(tmp_path), "settings") == {"a": "t0", "b": "t0"}
+
+
+def test_outcomes_of_the_settings_asked_for_go_before_newer_ones(tmp_path: Path) -> None:
+    _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}).publish()
+    other = _write(tmp_path, "t2", "run2", {"b": b"3\n", "c": b"4\n"})
+    other._summary.settings = "other"
+    other.publish()
+    assert shards.newest(str(tmp_path), "settings") == {"a": "t1", "b": "t1", "c": "t2"}
+    assert shards.newest(str(tmp_path), "other") == {"a": "t1", "b": "t2", "c": "t2"}
+
+
+def test_what_a_killed_writer_leaves_is_no_shard(tmp_path: Path) -> None:
+    summary = _write(tmp_path, "t1", "run1", {"a": b"1\n"}).publish()
+    for directory in ("shards", "index"):
+        (tmp_path / directory / ".writing-0123").write_bytes(b"half of it")
+    (index,) = shards.finished(str(tmp_path))
+    assert shards.read_index(index)[0] == summary
 
 
 def test_nothing_is_left_on_local_disk(tmp_path: Path, monkeypatch) -> None:

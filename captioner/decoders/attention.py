@@ -8,6 +8,7 @@ from typing import Any
 from keras import layers, ops
 
 from captioner.decoders.base import Decoder, State
+from captioner.errors import UserError
 
 
 class AttentionDecoder(Decoder):
@@ -36,6 +37,8 @@ class AttentionDecoder(Decoder):
         dropout: float = 0.5,
         word_dropout: float = 0.0,
     ) -> None:
+        if units % heads:
+            raise UserError(f"{units} units can't be shared among {heads} heads of attention")
         super().__init__(feature_shape, word_dropout)
         self.embedding = layers.Embedding(vocabulary_size, embedding)
         self.embedding_dropout = layers.Dropout(dropout)

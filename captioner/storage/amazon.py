@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,12 +40,11 @@ def _as_os_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        kind = OSError
         if _code(error) in _MISSING:
-            kind = FileNotFoundError
-        elif _code(error) in _REFUSED:
-            kind = PermissionError
-        raise kind(f"{uri}: {error}") from error
+            raise FileNotFoundError(errno.ENOENT, "not there", uri) from error
+        if _code(error) in _REFUSED:
+            raise PermissionError(errno.EACCES, str(error), uri) from error
+        raise OSError(f"{uri}: {error}") from error
     except NoCredentialsError as error:
         raise UserError(
             "no AWS credentials were found: run `aws configure` or set AWS_ACCESS_KEY_ID "
@@ -77,6 +77,8 @@ class AmazonStore:
     def entry(self, uri: str) -> Entry | None:
         """See `Store.entry`."""
         bucket, key = _split(uri)
+        if not key or key.endswith("/"):
+            return None
         try:
             with _as_os_errors(uri):
                 found = self._client.head_object(Bucket=bucket, Key=key)
@@ -87,8 +89,11 @@ class AmazonStore:
     def is_directory(self, uri: str) -> bool:
         """See `Store.is_directory`."""
         bucket, prefix = _below(uri)
-        with _as_os_errors(uri):
-            page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        try:
+            with _as_os_errors(uri):
+                page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        except FileNotFoundError:  # the bucket itself
+            return False
         return page.get("KeyCount", 0) > 0
 
     def read_bytes(self, uri: str, limit: int | None = None) -> bytes:
@@ -101,15 +106,14 @@ class AmazonStore:
     def create(self, uri: str, source: bytes | Path) -> bool:
         """See `Store.create`: a conditional PUT."""
         bucket, key = _split(uri)
-        try:
-            with contextlib.ExitStack() as stack:
-                path = isinstance(source, Path)
-                body = stack.enter_context(open(source, "rb")) if path else source
+        with _as_os_errors(uri), contextlib.ExitStack() as stack:
+            path = isinstance(source, Path)
+            body = stack.enter_context(open(source, "rb")) if path else source
+            try:
                 self._client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
-        except ClientError as error:
-            if _code(error) in _ALREADY_THERE:
-                return False
-            with _as_os_errors(uri):
+            except ClientError as error:
+                if _code(error) in _ALREADY_THERE:
+                    return False
                 raise
         return True
 

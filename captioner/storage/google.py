@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +31,9 @@ def _as_os_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except exceptions.NotFound as error:
-        raise FileNotFoundError(f"{uri}: not there") from error
+        raise FileNotFoundError(errno.ENOENT, "not there", uri) from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        raise PermissionError(f"{uri}: {error.message}") from error
+        raise PermissionError(errno.EACCES, error.message, uri) from error
     except exceptions.GoogleAPIError as error:
         raise OSError(f"{uri}: {error}") from error
 
@@ -67,6 +68,8 @@ class GoogleStore:
     def entry(self, uri: str) -> Entry | None:
         """See `Store.entry`."""
         bucket, name = _split(uri)
+        if not name or name.endswith("/"):
+            return None
         with _as_os_errors(uri):
             blob = self._client.bucket(bucket).get_blob(name)
         return _entry(blob) if blob else None
@@ -74,8 +77,12 @@ class GoogleStore:
     def is_directory(self, uri: str) -> bool:
         """See `Store.is_directory`."""
         bucket, prefix = _below(uri)
-        with _as_os_errors(uri):
-            return any(True for _ in self._client.list_blobs(bucket, prefix=prefix, max_results=1))
+        try:
+            with _as_os_errors(uri):
+                found = self._client.list_blobs(bucket, prefix=prefix, max_results=1)
+                return any(True for _ in found)
+        except FileNotFoundError:  # the bucket itself
+            return False
 
     def read_bytes(self, uri: str, limit: int | None = None) -> bytes:
         """See `Store.read_bytes`."""

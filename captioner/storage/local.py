@@ -12,6 +12,9 @@ from pathlib import Path
 
 from captioner.storage.entry import Entry
 
+# What a process that was killed leaves behind of a file it was writing; never listed.
+_UNFINISHED = ".writing-"
+
 
 def _path(uri: str) -> str:
     """The path of a plain path or of a ``file://`` URI."""
@@ -42,8 +45,9 @@ class LocalStore:
             for item in found:
                 if item.is_dir(follow_symlinks=False):
                     yield _uri(item.path)
-                elif item.is_file():
-                    yield _entry(_uri(item.path), item.stat())
+                elif not item.name.startswith(_UNFINISHED) and item.is_file():
+                    with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                        yield _entry(_uri(item.path), item.stat())
 
     def walk(self, uri: str) -> Iterator[Entry]:
         """See `Store.walk`."""
@@ -94,7 +98,7 @@ class LocalStore:
         """A file beside `target` that holds `source` and has reached the disk."""
         directory = os.path.dirname(target) or "."
         os.makedirs(directory, exist_ok=True)
-        temporary = os.path.join(directory, f".writing-{uuid.uuid4().hex}")
+        temporary = os.path.join(directory, _UNFINISHED + uuid.uuid4().hex)
         try:
             with open(temporary, "xb") as file:
                 if isinstance(source, bytes):

@@ -169,7 +169,7 @@ def _check(dataset: FeatureDataset, model: str) -> None:
             "and splits"
         )
     try:
-        storage.replace(storage.join(model, "history.json"), b"[]\n")
+        storage.create(storage.join(model, "history.json"), b"[]\n")
     except OSError as error:
         raise UserError(f"{model}: the model can't be written there: {error}") from error
 
@@ -257,11 +257,11 @@ def _save(
         "best_epoch": result.history[result.best_epoch - 1],
     }
     description = _describe(dataset, options, training)
+    vocabulary = material.batches.vocabulary
+    Captioner(description, material.decoder, vocabulary, dataset.encoder_weights).save(model)
     history = json.dumps(result.history, indent=1) + "\n"
     storage.replace(storage.join(model, "history.json"), history.encode())
     storage.replace(storage.join(model, "curves.png"), pictures.curves(result.history))
     network = pictures.network(material.decoder)
     if network:
         storage.replace(storage.join(model, "model.png"), network)
-    vocabulary = material.batches.vocabulary
-    Captioner(description, material.decoder, vocabulary, dataset.encoder_weights).save(model)

@@ -55,7 +55,7 @@ def network(decoder: Decoder) -> bytes | None:
             keras.utils.plot_model(whole, file, show_shapes=True)
         except ImportError:  # also where Graphviz' programs are missing
             return None
-        return file.read_bytes()
+        return file.read_bytes() if file.exists() else None
 
 
 def _draw_axes(draw: ImageDraw.ImageDraw, low: float, high: float, epochs: int) -> None:

@@ -97,7 +97,7 @@ def test_new_changed_and_deleted_images(stub, picture) -> None:
     assert manifest["images"]["done"] == 2
     assert manifest["images"]["skipped"] == 4
     assert manifest["images"]["absent"] == 1
-    newest = shards.newest(str(stub.output))
+    newest = shards.newest(str(stub.output), stub.settings)
     found = {
         line["id"]: line["colour"]
         for id, task in newest.items()
@@ -124,6 +124,34 @@ def test_passing_failures_are_tried_again_and_permanent_ones_not(stub, picture) 
     manifest = stub.run()
     assert manifest["images"]["done"] == 1 and manifest["images"]["failed_before"] == 1
     assert set(stub.results()) == names | {"poisoned.png"}
+
+
+def test_what_keeps_failing_is_tried_each_time_and_stops_nothing(stub, picture) -> None:
+    names = _fill(stub, picture, 3)
+    picture(stub.input / "poisoned.png", (66, 66, 66))
+    for _ in range(3):
+        assert stub.run(poison=66)["images"]["failed"] == {"inference_failed": 1}
+    assert stub.run()["images"]["done"] == 1
+    assert set(stub.results()) == names | {"poisoned.png"}
+
+
+def test_going_back_to_what_was_done_before_is_done_again(stub, picture) -> None:
+    path = picture(stub.input / "a.png", (1, 1, 1))
+    first = path.read_bytes()
+    for colour, content in [(1, first), (2, None), (1, first)]:
+        picture(path, (colour,) * 3) if content is None else path.write_bytes(content)
+        os.utime(path, (colour, colour))
+        assert stub.run()["images"]["done"] == 1
+    newest = shards.newest(str(stub.output), stub.settings)["a.png"]
+    assert json.loads((stub.output / f"shards/{newest}.jsonl").read_text())["colour"] == [1, 1, 1]
+
+
+def test_a_network_that_cannot_be_loaded_costs_no_image(stub, picture) -> None:
+    _fill(stub, picture, 3)
+    stub.log.mkdir()  # loading writes to it
+    with pytest.raises(Exception, match="Is a directory"):
+        stub.run()
+    assert not (stub.output / "failures").exists()
 
 
 def test_the_same_bytes_go_through_the_network_once(stub, picture) -> None:

@@ -60,7 +60,7 @@ def test_a_task_has_the_same_id_whatever_the_order(found: list[Reference], rando
 
 
 def test_a_task_survives_being_written_and_is_never_rewritten(tmp_path: Path) -> None:
-    one = Task.of([Reference("a", "/a", "1", "", "train", ("A dog .", "Ein Hund ."))], "s")
+    one = Task.of([Reference("a", "/a", "1", "", "train", "run", ("A dog .", "Ein Hund ."))], "s")
     other = Task.of([Reference("b", "/b", "1")], "s")
     uri = one.publish(str(tmp_path), "train-00000")
     assert other.publish(str(tmp_path), "train-00000") == uri

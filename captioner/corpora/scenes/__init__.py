@@ -15,6 +15,8 @@ import tempfile
 from collections import defaultdict
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from captioner.corpora.scenes.drawing import draw_scene
 from captioner.corpora.scenes.facts import Facts, Thing, imagine, is_held_out
@@ -73,7 +75,9 @@ def _draw_all(directory: str, settings: dict[str, int]) -> None:
     os.makedirs(os.path.join(directory, IMAGES))
     captions: list[str] = []
     splits: dict[str, list[str]] = defaultdict(list)
-    for index in range(settings["count"]):
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    for index in track(range(settings["count"]), "drawing", console=console, disable=hidden):
         generator = np.random.default_rng([settings["seed"], index])
         name, split = f"scene_{index:06}.jpg", _split(index)
         facts = imagine(generator, held_out=split == "test")
