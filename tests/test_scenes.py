@@ -23,6 +23,8 @@ THINGS = st.builds(
 FACTS = st.builds(
     scenes.Facts, THINGS, THINGS, st.sampled_from(RELATIONS), st.sampled_from(BACKGROUNDS)
 )
+# White is the colour of every thing's rim too, so that pixels don't tell it.
+TINTED = FACTS.filter(lambda facts: "white" not in (facts.first.colour, facts.second.colour))
 
 
 def clean(caption: str) -> str:
@@ -104,11 +106,12 @@ def mask(picture: np.ndarray, colour: str) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(FACTS, st.integers(0, 2**32))
+@given(TINTED, st.integers(0, 2**32))
 def test_the_picture_shows_the_colours_where_the_relation_says(facts, seed):
     things = (facts.first, facts.second)
     picture = drawn(facts, seed)
-    shown = {colour for colour in COLOURS if mask(picture, colour).sum() > 100}
+    tints = [colour for colour in COLOURS if colour != "white"]
+    shown = {colour for colour in tints if mask(picture, colour).sum() > 100}
     assert shown == {thing.colour for thing in things}
     if len(shown) == 2:
         (y, x), (other_y, other_x) = (
@@ -120,7 +123,7 @@ def test_the_picture_shows_the_colours_where_the_relation_says(facts, seed):
 
 
 @settings(max_examples=20, deadline=None)
-@given(FACTS, st.integers(0, 2**32))
+@given(TINTED, st.integers(0, 2**32))
 def test_large_things_are_larger_than_small_ones(facts, seed):
     areas = [
         mask(drawn(scenes.Facts(thing, thing, facts.relation, "snow"), seed), thing.colour).sum()

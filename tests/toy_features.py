@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -42,15 +43,22 @@ def write(
     counts: dict[str, int],
     shape: tuple[int, ...] = (CHANNELS,),
     captioned: bool = True,
+    misleading: bool = False,
 ) -> FeatureDataset:
-    """A dataset of `counts` images a split, one shard each."""
+    """A dataset of `counts` images a split, one shard each.
+
+    If `misleading`, what is learned from the training split is wrong in the others.
+    """
     shards = {}
     for split, count in counts.items():
         shards[split] = (f"shards/{split}.tfrecord.gz",)
         local = f"{directory}.{split}"
         spool = records.open_spool(local)
         for number in range(count):
-            spool.write(_record(split, number, shape, captioned).to_bytes())
+            record = _record(split, number, shape, captioned)
+            if misleading and split != "train":
+                record = dataclasses.replace(record, features=-record.features)
+            spool.write(record.to_bytes())
         spool.close()
         with storage.local_copy(local) as path:
             storage.create(storage.join(directory, shards[split][0]), path)
