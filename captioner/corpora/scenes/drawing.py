@@ -24,7 +24,7 @@ PALETTE: dict[str, Colour] = {
     "green": (105, 228, 95),
     "blue": (85, 165, 255),
     "purple": (172, 112, 255),
-    "pink": (255, 165, 220),
+    "pink": (255, 130, 200),
     "white": (250, 250, 250),
 }
 # In shorter sides of the picture; two large things with their rims must fit above each other.
