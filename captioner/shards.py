@@ -47,10 +47,14 @@ class Outcome(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A line of ``failures/``: why an image has no result. `stage` is read, decode or infer."""
+    """A line of ``failures/``: why an image has no result. `stage` is read, decode or infer.
+
+    `source` is the file the image is inside of, or empty: with `uri` it says where to try again.
+    """
 
     id: str
     uri: str
+    source: str
     stage: str
     reason: str
     message: str

@@ -14,17 +14,21 @@ class Reference(NamedTuple):
     """One image to do.
 
     `stamp` changes when the image does, or what is known of it (captions, split). `source` is the
-    file the image is inside of (a feature shard), or empty where `uri` is a file of its own.
-    `after` is the run whose outcome this one is to replace: it makes a task of doing an image again
-    another one than that of doing it at first.
+    file the image is inside of (a feature shard, an archive), or empty where `uri` is a file of its
+    own. Images of one `group` are to be in one task: it is a part of the source, or else a checksum
+    that files with the same bytes share, or empty. `after` is the run whose outcome this one is to
+    replace: it makes a task of doing an image again another one than that of doing it at first.
+    A `suspect` was being read when an earlier run was killed, perhaps by it.
     """
 
     id: str
     uri: str
     stamp: str
     source: str = ""
+    group: str = ""
     split: str = ""
     after: str = ""
+    suspect: bool = False
     captions: tuple[str, ...] = ()
 
 

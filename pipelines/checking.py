@@ -6,12 +6,11 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 
-from captioner import corpora, records, storage
+from captioner import corpora, listing, records, storage
 from captioner.corpora import CorpusReport
 from captioner.errors import UserError
 from captioner.storage import Entry
 from captioner.tasks import Reference, Task
-from pipelines import planning
 from pipelines.reading import read_image
 
 # Images that are tried before a job starts, and the side in pixels that they are decoded to.
@@ -73,9 +72,9 @@ def report_captions(
 def _references(source: str) -> Iterator[Reference]:
     """The images of an input, one after the other, as the plan will list them."""
     if storage.exists(source):
-        listed = planning.in_list(source)
+        listed = listing.in_list(source)
     else:
         entries: Iterator[Entry] = storage.walk(source)
-        listed = (planning.as_listed(entry, source) for entry in entries)
-    for id, (uri, stamp, _) in listed:
+        listed = (listing.as_listed(entry, source) for entry in entries)
+    for id, (uri, stamp, _, _) in listed:
         yield Reference(id, uri, stamp)

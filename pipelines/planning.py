@@ -9,9 +9,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-import unicodedata
-import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,12 +17,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from captioner import corpora, shards, storage
-from captioner.errors import UserError
-from captioner.records import FeatureDataset
-from captioner.storage import Entry
 from captioner.tasks import Reference, Task
+from pipelines.listing import ListImages
 
-Listed = tuple[str, tuple[str, str, str]]  # id: uri, stamp, source
 Done = tuple[str, tuple[str, str, str, bool, str]]  # id: run, stamp, failure, permanent, split
 
 
@@ -89,89 +83,6 @@ class Plan(beam.PTransform):
         tasks = decided.to_do | "Write the plan" >> WritePlan(self.job)
         tally = decided.tally | "Tally" >> beam.CombinePerKey(sum)
         return {"tasks": tasks, "kept": finished["summaries"], "tally": tally}
-
-
-@dataclasses.dataclass(eq=False)
-class ListImages(beam.PTransform):
-    """Every image of an input, as `Listed`. The directories below the root are listed in parallel.
-
-    Args:
-        input, from_features: see `Job`.
-    """
-
-    input: str
-    from_features: bool = False
-
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        root = begin | beam.Create([self.input])
-        if self.from_features:
-            return (
-                root
-                | "List feature shards" >> beam.FlatMap(shards.finished)
-                | "One worker each" >> beam.Reshuffle()
-                | "Read ids" >> beam.FlatMap(in_feature_shard, FeatureDataset.load(self.input))
-            )
-        if storage.exists(self.input):
-            return root | "Read list" >> beam.FlatMap(in_list)
-        top = root | "List root" >> beam.ParDo(ListLevel()).with_outputs("below", main="files")
-        below = (
-            top.below
-            | "One directory each" >> beam.Reshuffle()
-            | "List directories" >> beam.FlatMap(storage.walk)
-        )
-        entries = (top.files, below) | beam.Flatten()
-        return entries | "Name" >> beam.Map(as_listed, self.input)
-
-
-class ListLevel(beam.DoFn):
-    """What is right below a directory: entries, and under the tag "below" the directories."""
-
-    def process(self, uri: str) -> Iterator[Entry | TaggedOutput]:
-        for found in storage.level(uri):
-            yield found if isinstance(found, Entry) else TaggedOutput("below", found)
-
-
-def as_listed(entry: Entry, root: str) -> Listed:
-    """A file below `root`, by its id."""
-    return image_id(entry.uri, root), (entry.uri, entry.stamp, "")
-
-
-def image_id(uri: str, root: str) -> str:
-    """The path of `uri` relative to `root`, in Unicode's NFC, the same wherever the files are.
-
-    Bytes that aren't UTF-8 are written as ``\\xff``.
-    """
-    if uri.startswith("file://"):
-        path = urllib.parse.unquote_to_bytes(uri.removeprefix("file://"))
-        uri, root = path.decode(errors="backslashreplace"), os.path.abspath(root)
-    return unicodedata.normalize("NFC", uri.removeprefix(root.rstrip("/") + "/"))
-
-
-def in_list(file: str) -> Iterator[Listed]:
-    """The images that a list names, one path or URI a line; the line is the id.
-
-    Relative paths start at the list's own directory. What is not there is kept: it fails when read.
-    """
-    directory = file.rpartition("/")[0] or "."
-    try:
-        lines = storage.read_bytes(file).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: is neither a directory nor a list in UTF-8") from error
-    for line in dict.fromkeys(lines):
-        if name := line.strip():
-            rooted = name.startswith("/") or "://" in name
-            uri = name if rooted else storage.join(directory, name)
-            entry = storage.entry(uri)
-            yield unicodedata.normalize("NFC", name), (uri, entry.stamp if entry else "", "")
-
-
-def in_feature_shard(index: str, features: FeatureDataset) -> Iterator[Listed]:
-    """The images of the shard that `index` describes; without a URI those that have no features."""
-    summary, outcomes = shards.read_index(index)
-    data = storage.join(features.directory, summary.file)
-    for outcome in outcomes if summary.settings == features.encoder.fingerprint else ():
-        uri = "" if outcome.failure else outcome.uri
-        yield outcome.id, (uri, f"{summary.run}:{outcome.stamp}", data)
 
 
 @dataclasses.dataclass(eq=False)
@@ -268,14 +179,14 @@ def reference_of(
 ) -> Reference | None:
     """The image to do for an id, from what was listed and captioned under it."""
     # Features come once from each run that made them; their stamp begins with the run.
-    uri, stamp, source = max(listed, key=lambda found: found[1], default=("", "", ""))
+    uri, stamp, source, group = max(listed, key=lambda found: found[1], default=("", "", "", ""))
     if not uri:
         return None
     if job.captions is None:
-        return Reference(id, uri, stamp, source)
+        return Reference(id, uri, stamp, source, group)
     split, texts = next(iter(captions), ("", ()))
     version = shards.fingerprint({"split": split, "captions": texts})
-    return Reference(id, uri, f"{stamp}:{version}", source, split, captions=tuple(texts))
+    return Reference(id, uri, f"{stamp}:{version}", source, group, split, captions=tuple(texts))
 
 
 def still_holds(reference: Reference, before: tuple | None) -> bool:
@@ -342,13 +253,14 @@ def fix_shard_counts(images: dict[str, int], job: Job) -> dict[str, int]:
 
 
 def with_shard(reference: tuple, counts: dict[str, int]) -> tuple[str, tuple]:
-    """A reference under its shard's name: by the file it is inside of, else by its id's hash."""
+    """A reference under its shard's name: by its group's hash, else by its id's."""
     known = Reference(*reference)
-    group = known.split or "images"
+    split = known.split or "images"
     if known.source:
-        return f"{group}-{_hash(known.source):016x}", reference
+        return f"{split}-{_hash(known.group):016x}", reference
     # A split that a second listing brought is unknown to the counts: one shard takes it.
-    return f"{group}-{_hash(known.id) % counts.get(known.split, 1):05d}", reference
+    number = _hash(known.group or known.id) % counts.get(known.split, 1)
+    return f"{split}-{number:05d}", reference
 
 
 def write_task(grouped: tuple[str, Iterable[tuple]], job: Job) -> str:

@@ -121,6 +121,7 @@ class TaskWriter:
         failure = Failure(
             item.reference.id,
             item.reference.uri,
+            item.reference.source,
             problem.stage,
             problem.reason,
             problem.message,

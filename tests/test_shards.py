@@ -26,7 +26,7 @@ def _write(
     for id in failures:
         writer.add_failure(
             Outcome(id, f"/in/{id}", "1:1", "hash", "empty", True),
-            Failure(id, f"/in/{id}", "decode", "empty", "the file is empty", True, run),
+            Failure(id, f"/in/{id}", "", "decode", "empty", "the file is empty", True, run),
         )
     return writer
 

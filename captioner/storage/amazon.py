@@ -145,4 +145,5 @@ def _entries(bucket: str, page: dict[str, Any]) -> Iterator[Entry]:
 
 
 def _entry(uri: str, size: int, etag: str) -> Entry:
-    return Entry(uri, size, f"{size}:{etag.strip(chr(34))}")
+    checksum = f"{size}:{etag.strip(chr(34))}"
+    return Entry(uri, size, checksum, checksum)

@@ -123,5 +123,5 @@ class GoogleStore:
 
 
 def _entry(blob: storage.Blob) -> Entry:
-    checksum = blob.md5_hash or blob.crc32c or blob.generation
-    return Entry(f"gs://{blob.bucket.name}/{blob.name}", blob.size, f"{blob.size}:{checksum}")
+    checksum = f"{blob.size}:{blob.md5_hash or blob.crc32c}"
+    return Entry(f"gs://{blob.bucket.name}/{blob.name}", blob.size, checksum, checksum)

@@ -13,37 +13,38 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner import storage
+from captioner import listing, storage
 from captioner.tasks import Reference, Task
 from pipelines import planning
+from pipelines.listing import ListImages
 
 
 def test_listing_finds_what_walking_does(stub, picture) -> None:
     for name in ["top.png", "a/one.png", "a/b/two.png", "c/a[1] *.png"]:
         picture(stub.input / name)
     expected = [
-        planning.as_listed(entry, str(stub.input)) for entry in storage.walk(str(stub.input))
+        listing.as_listed(entry, str(stub.input)) for entry in storage.walk(str(stub.input))
     ]
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        assert_that(pipeline | planning.ListImages(str(stub.input)), equal_to(expected))
+        assert_that(pipeline | ListImages(str(stub.input)), equal_to(expected))
     assert {id for id, _ in expected} == {"top.png", "a/one.png", "a/b/two.png", "c/a[1] *.png"}
 
 
 @pytest.mark.parametrize("root", ["/in", "/in/", "gs://bucket/in", "s3://bucket"])
 def test_an_id_is_the_path_below_the_root(root: str) -> None:
-    assert planning.image_id(storage.join(root, "a", "b.jpg"), root) == "a/b.jpg"
+    assert listing.image_id(storage.join(root, "a", "b.jpg"), root) == "a/b.jpg"
 
 
 def test_ids_are_nfc_wherever_the_name_comes_from() -> None:
     for form in ("NFC", "NFD"):
         name = unicodedata.normalize(form, "é.jpg")
-        assert planning.image_id(f"/in/{name}", "/in") == unicodedata.normalize("NFC", "é.jpg")
+        assert listing.image_id(f"/in/{name}", "/in") == unicodedata.normalize("NFC", "é.jpg")
 
 
 def test_names_that_are_not_utf8_have_ids_that_are(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).touch()
     (entry,) = storage.walk(str(tmp_path))
-    assert planning.image_id(entry.uri, str(tmp_path)) == "caf\\xe9.jpg"
+    assert listing.image_id(entry.uri, str(tmp_path)) == "caf\\xe9.jpg"
 
 
 references = st.builds(Reference, st.text(min_size=1), st.text(), st.text()).map(
@@ -60,7 +61,9 @@ def test_a_task_has_the_same_id_whatever_the_order(found: list[Reference], rando
 
 
 def test_a_task_survives_being_written_and_is_never_rewritten(tmp_path: Path) -> None:
-    one = Task.of([Reference("a", "/a", "1", "", "train", "run", ("A dog .", "Ein Hund ."))], "s")
+    one = Task.of(
+        [Reference("a", "/a", "1", "", "", "train", "run", True, ("A dog .", "Ein Hund ."))], "s"
+    )
     other = Task.of([Reference("b", "/b", "1")], "s")
     uri = one.publish(str(tmp_path), "train-00000")
     assert other.publish(str(tmp_path), "train-00000") == uri
@@ -76,7 +79,9 @@ def test_shard_counts_are_fixed_once(stub) -> None:
 @given(st.lists(st.text(), unique=True, min_size=1), st.integers(1, 5))
 def test_an_id_is_always_in_the_same_shard(ids: list[str], shards: int) -> None:
     def shard(id: str) -> str:
-        return planning.with_shard(tuple(Reference(id, "", "", "", "train")), {"train": shards})[0]
+        return planning.with_shard(tuple(Reference(id, "", "", split="train")), {"train": shards})[
+            0
+        ]
 
     assert [shard(id) for id in ids] == [shard(id) for id in ids]
     assert {shard(id) for id in ids} <= {f"train-{n:05d}" for n in range(shards)}
@@ -113,7 +118,7 @@ def test_the_tally_adds_up() -> None:
 
 def test_captions_that_change_make_an_image_new(stub) -> None:
     job = stub.job(captions="/captions.csv")
-    listed = [("/in/a", "1:1", "")]
+    listed = [("/in/a", "1:1", "", "")]
     one = planning.reference_of("a", listed, [("train", ("A dog .",))], job)
     other = planning.reference_of("a", listed, [("train", ("A cat .",))], job)
     assert (one.split, one.captions) == ("train", ("A dog .",))
