@@ -33,6 +33,7 @@ setup(
         "numpy>=1.26,<2",
         "pillow>=11",
         "protobuf>=4.25,<5",
+        "pyarrow>=14.0.1,<26",
         "pydot>=3",
         "rich>=13",
         "tensorflow>=2.17.1,<2.18",
@@ -40,9 +41,11 @@ setup(
     ],
     extras_require={
         "test": [
+            "duckdb",
             "hypothesis",
             "jsonschema",
             "moto[server]",
+            "pandas",
             "pycocoevalcap",
             "pytest",
             "pytest-timeout",

@@ -1,20 +1,52 @@
 """Caption records: what a line of caption output holds, and reading a run's output back.
 
 ``captions.schema.json`` beside this module is the specification; every line validates against it.
+A Parquet file holds the same: a column for each property, and the version once more as ``schema``
+in the file's metadata.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow
+from pyarrow import parquet
+
 from captioner import shards, storage
 from captioner.errors import UserError
+from captioner.shards import DataFormat
 
-EXTENSION = ".jsonl"
 FORMAT = 1
+
+_CANDIDATE = pyarrow.struct(
+    [
+        pyarrow.field("caption", pyarrow.string(), nullable=False),
+        pyarrow.field("log_probability", pyarrow.float64(), nullable=False),
+    ]
+)
+_COLUMNS = {
+    "schema": pyarrow.int32(),
+    "id": pyarrow.string(),
+    "uri": pyarrow.string(),
+    "content_hash": pyarrow.string(),
+    "width": pyarrow.int32(),
+    "height": pyarrow.int32(),
+    "caption": pyarrow.string(),
+    "log_probability": pyarrow.float64(),
+    "candidates": pyarrow.list_(pyarrow.field("element", _CANDIDATE, nullable=False)),
+    "language": pyarrow.string(),
+    "made_by": pyarrow.string(),
+    "run": pyarrow.string(),
+}
+_PARQUET_SCHEMA = pyarrow.schema(
+    [pyarrow.field(name, kind, nullable=False) for name, kind in _COLUMNS.items()],
+    metadata={"schema": str(FORMAT)},
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +83,10 @@ class CaptionRecord:
             {"caption": caption, "log_probability": log_probability}
             for caption, log_probability in self.candidates
         ]
-        return json.dumps({"schema": FORMAT, **values}, ensure_ascii=False) + "\n"
+        return _line({"schema": FORMAT, **values})
 
     @classmethod
-    def from_line(cls, line: str) -> CaptionRecord:
+    def from_line(cls, line: str | bytes) -> CaptionRecord:
         """The inverse of `to_line`."""
         values: dict[str, Any] = json.loads(line)
         if values.pop("schema") != FORMAT:
@@ -64,15 +96,76 @@ class CaptionRecord:
         return cls(candidates=pairs, **values)
 
 
+class _GzipSpool(gzip.GzipFile):
+    """A gzip file without name and time: its bytes, like its checksum, tell the content only."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "wb")
+        super().__init__(filename="", mode="wb", fileobj=self._file, mtime=0)
+
+    def close(self) -> None:
+        super().close()
+        self._file.close()
+
+
+class _ParquetSpool:
+    """A Parquet file of the lines that are written to it. It keeps one shard in memory."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, line: bytes) -> None:
+        self._rows.append(json.loads(line))
+
+    def close(self) -> None:
+        table = pyarrow.Table.from_pylist(self._rows, _PARQUET_SCHEMA)
+        parquet.write_table(table, self._path, compression="zstd")
+
+
+def _read_lines(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        yield from file
+
+
+def _read_gzip(path: str) -> Iterator[bytes]:
+    with gzip.open(path) as file:
+        yield from file
+
+
+def _read_parquet(path: str) -> Iterator[bytes]:
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            for row in batch.to_pylist():
+                yield _line(row).encode()
+
+
+def _line(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _id_of(line: bytes) -> str:
+    return CaptionRecord.from_line(line).id
+
+
+# By what the names of data files end with. Whatever the format, a record's bytes are its line.
+FORMATS = {
+    "jsonl": DataFormat(functools.partial(open, mode="wb"), _read_lines, _id_of),
+    "jsonl.gz": DataFormat(_GzipSpool, _read_gzip, _id_of),
+    "parquet": DataFormat(_ParquetSpool, _read_parquet, _id_of),
+}
+
+
 def read(output: str) -> Iterator[CaptionRecord]:
     """The caption of each image that has one; see `outcomes` for which, and for errors."""
     newest = outcomes(output)
     for entry in storage.walk(storage.join(output, "shards")):
-        task = entry.uri.rpartition("/")[2].removesuffix(EXTENSION)
-        for line in storage.read_bytes(entry.uri).decode().split("\n")[:-1]:
-            record = CaptionRecord.from_line(line)
-            if newest.get(record.id) == task:
-                yield record
+        task = shards.task_of(entry.uri)
+        with storage.local_copy(entry.uri) as local:
+            for line in FORMATS[shards.extension_of(entry.uri)].read(str(local)):
+                record = CaptionRecord.from_line(line)
+                if newest.get(record.id) == task:
+                    yield record
 
 
 def outcomes(output: str) -> dict[str, str]:
@@ -83,7 +176,36 @@ def outcomes(output: str) -> dict[str, str]:
     Raises:
         UserError: `output` is not a caption output.
     """
-    files = [entry.uri for entry in storage.walk(storage.join(output, "shards"))]
-    if not files or not all(file.endswith(EXTENSION) for file in files):
+    if format_of(output) is None:
         raise UserError(f"{output}: no captions here; make them with `captioner caption`")
     return shards.newest(output, shards.latest_settings(output))
+
+
+def format_of(output: str) -> str | None:
+    """The format of the captions in a directory; None where there are none yet.
+
+    Raises:
+        UserError: what is in it are no captions.
+    """
+    first = next(storage.walk(storage.join(output, "shards")), None)
+    if first is None:
+        return None
+    extension = shards.extension_of(first.uri)
+    if extension not in FORMATS:
+        raise UserError(f"{output}: no captions here; `captioner caption` makes them elsewhere")
+    return extension
+
+
+def choose_format(output: str, asked: str | None) -> str:
+    """The format for new captions: what was asked for, or that of the captions there are.
+
+    Raises:
+        UserError: these are not the same, or the directory holds something else than captions.
+    """
+    present = format_of(output)
+    if asked and present and asked != present:
+        raise UserError(
+            f"{output}: the captions here are {present}; choose another --output, "
+            f"or make them {asked} with `captioner compact {output} NEW --format {asked}`"
+        )
+    return asked or present or "jsonl"

@@ -105,7 +105,7 @@ class Captioner:
         batch_size: images at a time. Less are filled up, so that one graph serves all.
 
     Attributes:
-        description, decoder, vocabulary, encoder: as given.
+        description, decoder, vocabulary, encoder, batch_size: as given.
         fingerprint: a short hash of all that decides the captions: the model and the search.
     """
 
@@ -124,7 +124,7 @@ class Captioner:
         self.vocabulary = vocabulary
         self.encoder = encoder
         self._encoder_weights = encoder_weights
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         search = search or SearchOptions()
         self._search = BeamSearch(decoder, search)
         self.fingerprint = shards.fingerprint(
@@ -218,8 +218,8 @@ class Captioner:
         """
         size = self.description.encoder.image_size
         captions: list[Caption] = []
-        for start in range(0, len(images), self._batch_size):
-            chunk = images[start : start + self._batch_size]
+        for start in range(0, len(images), self.batch_size):
+            chunk = images[start : start + self.batch_size]
             captions += self.caption_pixels(np.stack([_pixels(image, size) for image in chunk]))
         return captions
 
@@ -243,9 +243,9 @@ class Captioner:
 
     def _batches(self, rows: np.ndarray) -> Iterable[tuple[np.ndarray, int]]:
         """Full batches, the last one filled with its last row, and how many rows are real."""
-        for start in range(0, len(rows), self._batch_size):
-            batch = rows[start : start + self._batch_size]
-            missing = self._batch_size - len(batch)
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            missing = self.batch_size - len(batch)
             yield np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]), len(batch)
 
     def _to_caption(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Caption:

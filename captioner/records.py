@@ -32,6 +32,7 @@ import tensorflow as tf
 from captioner import shards, storage
 from captioner.encoders import EncoderSpec
 from captioner.errors import UserError
+from captioner.shards import DataFormat
 
 EXTENSION = ".tfrecord.gz"
 FORMAT = 1
@@ -90,11 +91,22 @@ def open_spool(path: str) -> tf.io.TFRecordWriter:
     return tf.io.TFRecordWriter(path, _COMPRESSION)
 
 
+def read_spool(path: str) -> Iterator[bytes]:
+    """The bytes of the records of a local shard file, in order."""
+    yield from tf.data.TFRecordDataset(path, "GZIP").as_numpy_iterator()
+
+
 def read_shard(uri: str) -> Iterator[FeatureRecord]:
     """The records of one shard, in order."""
     with storage.local_copy(uri) as local:
-        for data in tf.data.TFRecordDataset(str(local), "GZIP").as_numpy_iterator():
-            yield FeatureRecord.from_bytes(data)
+        yield from map(FeatureRecord.from_bytes, read_spool(str(local)))
+
+
+def _id_of(data: bytes) -> str:
+    return FeatureRecord.from_bytes(data).id
+
+
+DATA_FORMAT = DataFormat(open_spool, read_spool, _id_of)
 
 
 @dataclasses.dataclass(frozen=True)

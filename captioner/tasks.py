@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from captioner import shards, storage
+from captioner.errors import UserError
 
 
 class Reference(NamedTuple):
@@ -74,7 +75,16 @@ class Task:
 
     @classmethod
     def read(cls, uri: str) -> Task:
-        """The task that was published at `uri`."""
-        values = json.loads(storage.read_bytes(uri))
+        """The task that was published at `uri`.
+
+        Raises:
+            UserError: it is there no longer.
+        """
+        try:
+            values = json.loads(storage.read_bytes(uri))
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{uri}: the run's plan has vanished; run the same command again"
+            ) from error
         references = (Reference(*row[:-1], tuple(row[-1])) for row in values["references"])
         return cls(values["id"], tuple(references))

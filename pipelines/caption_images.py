@@ -1,23 +1,21 @@
-"""The caption job: images, or features already made, to JSONL captions."""
+"""The caption job: images, or features already made, to captions as JSONL or Parquet."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from captioner import captions, records
+from captioner import captions, listing, records, shards
 from captioner.captions import CaptionRecord
 from captioner.model import Caption, Captioner
 from captioner.records import FeatureDataset
 from captioner.search import SearchOptions
-from pipelines import jobs
 from pipelines.inference import HalvingHandler
+from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
-from pipelines.planning import Job
 from pipelines.reading import Item
 
 
@@ -51,10 +49,13 @@ class CaptionerNetwork:
     """The captioner as a `Network`."""
 
     def __init__(self, captioner: Captioner, from_features: bool) -> None:
+        self._captioner = captioner
         self._infer = captioner.caption_features if from_features else captioner.caption_pixels
 
     def infer(self, batch: np.ndarray) -> Sequence[Caption]:
         """A caption for each image's pixels or features."""
+        # Half a batch, where a whole one doesn't fit, isn't to be filled up again.
+        self._captioner.batch_size = len(batch)
         return self._infer(batch)
 
 
@@ -77,47 +78,53 @@ def to_record(item: Item, made_by: str, run: str) -> bytes:
     return line.encode()
 
 
-def caption(
+def job(
     source: str,
     output: str,
-    model: str,
-    search: SearchOptions,
-    *,
-    batch_size: int = 32,
-    shard_size: int = 256,
-    asked: dict[str, Any] | None = None,
-    flags: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Caption every image of `source` that has no caption of this model and search yet.
+    captioner: Captioner,
+    format: str | None = None,
+    options: JobOptions | None = None,
+) -> Job:
+    """A run that captions every image of `source` without a caption of this model and search.
 
     Args:
-        source: a directory or prefix of images, a list of them, or a feature directory.
+        source: see `Job.input`.
         output: the caption directory.
-        model: the model directory.
-        batch_size, shard_size, asked, flags: as for `extract_features.extract`.
+        captioner: the model, with its search; it needs no encoder.
+        format: of `captions.FORMATS`; by default that of the captions there are, or JSONL.
+        options: what the user chose.
 
-    Returns:
-        The run's manifest.
+    Raises:
+        UserError: the model doesn't go with the features, lacks its encoder's weights, or the
+            output has captions of another format.
     """
     from_features = records.is_dataset(source)
-    captioner = Captioner.load(model, search, encoder=False)
     if from_features:
         captioner.check_encoder(FeatureDataset.load(source).encoder)
     else:
         captioner.check_encoder_weights()
-    job = Job(
+    return Job(
         input=source,
         output=output,
-        run=jobs.new_run(),
+        run=shards.new_run(),
         settings=captioner.fingerprint,
-        extension=captions.EXTENSION,
-        shard_size=shard_size,
+        extension=f".{captions.choose_format(output, format)}",
+        options=options or JobOptions(),
         from_features=from_features,
+        is_partial=bool(listing.failed.output_of(source)),
     )
-    work = Work(
-        handler=HalvingHandler(LoadCaptioner(model, search, batch_size, from_features), batch_size),
+
+
+def work(job: Job, captioner: Captioner, model: str, search: SearchOptions) -> Work:
+    """What the caption job does.
+
+    Args:
+        model: the directory that `captioner` was loaded from, with `search`.
+    """
+    size = job.options.batch_size
+    return Work(
+        handler=HalvingHandler(LoadCaptioner(model, search, size, job.from_features), size),
         image_size=captioner.description.encoder.image_size,
-        open_spool=functools.partial(open, mode="wb"),
+        open_spool=captions.FORMATS[job.extension.removeprefix(".")].open_spool,
         to_record=functools.partial(to_record, made_by=captioner.fingerprint, run=job.run),
     )
-    return jobs.run(job, work, asked or {}, flags)

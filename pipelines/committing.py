@@ -14,10 +14,10 @@ from typing import Any
 import apache_beam as beam
 
 from captioner import __version__, storage
-from captioner.shards import Summary
-from pipelines.planning import Job
+from captioner.errors import TooManyFailures, UserError
+from captioner.shards import MANIFEST_FORMAT, Summary
+from pipelines.job import Job
 
-FORMAT = 1
 _PACKAGES = ("apache-beam", "tensorflow", "keras", "numpy", "pillow")
 
 
@@ -78,18 +78,58 @@ def publish(
     asked: dict[str, Any],
     finish: Callable[[dict[str, Any], list[Summary]], None] | None,
 ) -> str:
-    """Write the manifest, unless an earlier attempt did, and return its URI."""
+    """Write the manifest, unless an earlier attempt did, and return its URI.
+
+    Raises:
+        UserError: shards that were made are there no longer.
+        TooManyFailures: see `Job.max_failures`.
+    """
     made = sorted(map(Summary.from_line, parts["made"]), key=lambda summary: summary.task)
     tasks = {summary.task for summary in made}
     kept = [Summary.from_line(line) for line in parts["kept"]]
     kept = [summary for summary in kept if summary.task not in tasks]
+    check_shards(made, job)
     manifest = manifest_of(job, asked, made, dict(parts["tally"]))
     manifest["adopted"] = [dataclasses.asdict(orphan) for orphan in orphans(kept, job.output)]
     uri = storage.join(job.output, "runs", f"{job.run}.json")
     storage.create(uri, (json.dumps(manifest, indent=1) + "\n").encode())
     if finish:
         finish(manifest, made + kept)
+    check_failures(manifest["images"], job)
     return uri
+
+
+def check_shards(made: list[Summary], job: Job) -> None:
+    """See that what the manifest is about to say is true.
+
+    Raises:
+        UserError: the output directory, or a shard in it, has vanished.
+    """
+    job.check_output()
+    there = {storage.name(entry.uri) for entry in storage.walk(storage.join(job.output, "shards"))}
+    gone = [summary.file for summary in made if storage.name(summary.file) not in there]
+    if gone:
+        raise UserError(
+            f"{storage.join(job.output, gone[0])}: has vanished while the job ran, as have "
+            f"{len(gone) - 1} more shards; run the same command again"
+        )
+
+
+def check_failures(images: dict[str, Any], job: Job) -> None:
+    """See that not more images failed than the user allows.
+
+    Raises:
+        TooManyFailures: with the reasons, counted.
+    """
+    failed = sum(images["failed"].values())
+    tried = images["done"] + failed
+    allowed = job.options.max_failures
+    if allowed and allowed.are_exceeded(failed, tried):
+        reasons = ", ".join(f"{number} {reason}" for reason, number in images["failed"].items())
+        raise TooManyFailures(
+            f"{failed} of {tried} images failed ({reasons}), more than the {allowed} "
+            f"allowed; see {storage.join(job.output, 'failures')}; the other results are in place"
+        )
 
 
 def manifest_of(
@@ -104,7 +144,7 @@ def manifest_of(
     elapsed = (_now() - started(job.run)).total_seconds()
     done = sum(summary.done for summary in made)
     return {
-        "format": FORMAT,
+        "format": MANIFEST_FORMAT,
         "run": job.run,
         "asked": asked,
         "settings": job.settings,
@@ -133,7 +173,7 @@ def manifest_of(
 def orphans(summaries: list[Summary], output: str) -> list[Summary]:
     """Those shards whose run never came to its commit, so that its manifest doesn't have them."""
     runs = storage.walk(storage.join(output, "runs"))
-    committed = {entry.uri.rpartition("/")[2].removesuffix(".json") for entry in runs}
+    committed = {storage.name(entry.uri).removesuffix(".json") for entry in runs}
     return [summary for summary in summaries if summary.run not in committed]
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from captioner import records, storage
+from captioner import listing, records, shards, storage
 from captioner.encoders import Encoder, EncoderSpec
 from captioner.records import FeatureDataset, FeatureRecord
 from captioner.shards import Summary
-from pipelines import jobs
 from pipelines.inference import HalvingHandler
+from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
-from pipelines.planning import Job
 from pipelines.reading import Item
 
 
@@ -77,16 +76,29 @@ class SaveDataset:
 
     def __call__(self, manifest: dict[str, Any], summaries: list[Summary]) -> None:
         made = {summary["task"] for summary in manifest["shards"]}
-        counts = dict(manifest["current"])
-        shards: dict[str, tuple[str, ...]] = {}
+        counts = Counter(manifest["current"])
+        for summary in summaries:
+            counts[summary.split] += summary.done if summary.task in made else 0
+        self._save(summaries, counts)
+        # Another run may finish shards meanwhile: whoever writes last has seen them all.
+        known = {summary.task for summary in summaries}
+        while others := shards.other_than(self.directory, known):
+            known |= {summary.task for summary in others}
+            if any(other.settings == self.encoder.fingerprint for other in others):
+                self._save(*shards.recount(self.directory, self.encoder.fingerprint))
+
+    def _save(self, summaries: list[Summary], counts: Counter[str]) -> None:
+        files: dict[str, tuple[str, ...]] = {}
         for summary in sorted(summaries, key=lambda summary: summary.file):
             if summary.done:
-                shards[summary.split] = (*shards.get(summary.split, ()), summary.file)
-                if summary.task in made:
-                    counts[summary.split] = counts.get(summary.split, 0) + summary.done
-        counts = dict(sorted(counts.items()))
-        superseded = sum(summary.done for summary in summaries) - sum(counts.values())
-        FeatureDataset(counts=counts, shards=shards, superseded=superseded, **vars(self)).save()
+                files[summary.split] = (*files.get(summary.split, ()), summary.file)
+        superseded = sum(summary.done for summary in summaries) - counts.total()
+        FeatureDataset(
+            counts={split: number for split, number in sorted(counts.items()) if number},
+            shards=files,
+            superseded=superseded,
+            **vars(self),
+        ).save()
 
 
 def work(encoder: Encoder, directory: str, batch_size: int) -> Work:
@@ -103,42 +115,32 @@ def work(encoder: Encoder, directory: str, batch_size: int) -> Work:
     )
 
 
-def extract(
+def job(
     source: str,
     output: str,
     encoder: Encoder,
-    *,
     captions: str | None = None,
     captions_format: str | None = None,
     splits: str | None = None,
-    batch_size: int = 32,
-    shard_size: int = 256,
-    asked: dict[str, Any] | None = None,
-    flags: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Extract the features of every image of `source` that has none yet.
+    options: JobOptions | None = None,
+) -> Job:
+    """A run that extracts the features of every image of `source` that has none yet.
 
     Args:
-        source: a directory or prefix of images, or a list of them.
+        source: see `Job.input`.
         output: the feature directory.
         captions, captions_format, splits: the captioned collection, see `corpora.read`.
-        batch_size: images the network takes at once.
-        shard_size: images a shard, about.
-        asked: for the manifest.
-        flags: Beam's own.
-
-    Returns:
-        The run's manifest.
+        options: what the user chose.
     """
-    job = Job(
+    return Job(
         input=source,
         output=output,
-        run=jobs.new_run(),
+        run=shards.new_run(),
         settings=encoder.spec.fingerprint,
         extension=records.EXTENSION,
-        shard_size=shard_size,
+        options=options or JobOptions(),
+        is_partial=bool(listing.failed.output_of(source)),
         captions=captions,
         captions_format=captions_format,
         splits=splits,
     )
-    return jobs.run(job, work(encoder, output, batch_size), asked or {}, flags)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +15,8 @@ from captioner.shards import Spool, Summary
 from pipelines import options
 from pipelines.committing import Commit
 from pipelines.inference import HalvingHandler
-from pipelines.planning import Job, Plan
+from pipelines.job import Job
+from pipelines.planning import Plan
 from pipelines.reading import Item, ReadTasks
 from pipelines.watching import watching
 from pipelines.writing import WriteShards
@@ -68,14 +67,7 @@ def run(job: Job, work: Work, asked: dict[str, Any], flags: Sequence[str]) -> di
     Returns:
         The run's manifest.
     """
-    text = json.dumps(asked, indent=1) + "\n"
-    storage.create(storage.join(job.plan, "asked.json"), text.encode())
+    job.begin(asked)
     with watching(job), beam.Pipeline(options=options.parse(flags)) as pipeline:
         build(pipeline, job, work, asked)
     return json.loads(storage.read_bytes(storage.join(job.output, "runs", f"{job.run}.json")))
-
-
-def new_run() -> str:
-    """An id for a run that starts now: ids sort by time, and no two are equal."""
-    now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:6]}"

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from captioner import listing, shards, storage
-from captioner.listing import Listed
+from captioner import archives, listing, shards, storage
+from captioner.listing import Listed, failed, lists
 from captioner.records import FeatureDataset
 from captioner.storage import Entry
+
+# Files that are looked up at once by one call: enough that the store's answers overlap.
+_LOOK_UPS = 128
 
 
 @dataclasses.dataclass(eq=False)
 class ListImages(beam.PTransform):
-    """Every image of an input, as `Listed`. The directories below the root are listed in parallel.
+    """Every image of an input, as `Listed`: in parallel, wherever there is something to part.
 
     Args:
         input, from_features: see `Job`.
@@ -26,16 +31,43 @@ class ListImages(beam.PTransform):
     from_features: bool = False
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        root = begin | beam.Create([self.input])
         if self.from_features:
-            return (
-                root
-                | "List feature shards" >> beam.FlatMap(shards.finished)
-                | "One worker each" >> beam.Reshuffle()
-                | "Read ids" >> beam.FlatMap(in_feature_shard, FeatureDataset.load(self.input))
-            )
-        if storage.exists(self.input):
-            return root | "Read list" >> beam.FlatMap(listing.in_list)
+            return begin | "List features" >> ListFeatures(self.input)
+        if output := failed.output_of(self.input):
+            return begin | "List failures" >> ListFailures(self.input, output)
+        if listing.is_archive(self.input):
+            files = begin | beam.Create([listing.archive(self.input)])
+        elif listing.is_list(self.input):
+            files = begin | "Read list" >> ReadList(self.input)
+        else:
+            files = begin | "List directory" >> ListDirectory(self.input)
+        return files | "Enter archives" >> EnterArchives()
+
+
+@dataclasses.dataclass(eq=False)
+class ListFeatures(beam.PTransform):
+    """The images of a directory of feature shards."""
+
+    directory: str
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        return (
+            begin
+            | beam.Create([self.directory])
+            | "List feature shards" >> beam.FlatMap(shards.finished)
+            | "One worker each" >> beam.Reshuffle()
+            | "Read ids" >> beam.FlatMap(in_feature_shard, FeatureDataset.load(self.directory))
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class ListDirectory(beam.PTransform):
+    """The files of a directory; those right below it are listed in parallel."""
+
+    directory: str
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        root = begin | beam.Create([self.directory])
         top = root | "List root" >> beam.ParDo(ListLevel()).with_outputs("below", main="files")
         below = (
             top.below
@@ -43,7 +75,94 @@ class ListImages(beam.PTransform):
             | "List directories" >> beam.FlatMap(storage.walk)
         )
         entries = (top.files, below) | beam.Flatten()
-        return entries | "Name" >> beam.Map(listing.as_listed, self.input)
+        return entries | "Name" >> beam.Map(listing.as_listed, self.directory)
+
+
+@dataclasses.dataclass(eq=False)
+class ReadList(beam.PTransform):
+    """The files that a list or an inventory names; what it doesn't tell of them is looked up."""
+
+    file: str
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        named = (
+            begin
+            | beam.Create([self.file])
+            | "Its files" >> beam.FlatMap(lists.parts)
+            | "One file each" >> beam.Reshuffle()
+            | "Read rows" >> beam.FlatMap(lists.read)
+            | "Sort out" >> beam.ParDo(by_stamp).with_outputs("unknown", main="known")
+        )
+        looked_up = named.unknown | "Look up" >> LookUp()
+        return (named.known, looked_up) | beam.Flatten()
+
+
+@dataclasses.dataclass(eq=False)
+class ListFailures(beam.PTransform):
+    """The images of an output whose newest outcome is a failure. See `captioner.listing.failed`."""
+
+    source: str
+    output: str
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        ids = failed.ids_in(self.source, self.output)
+        found = (
+            begin
+            | beam.Create([self.output])
+            | "List finished shards" >> beam.FlatMap(shards.finished)
+            | "One index each" >> beam.Reshuffle()
+            | "Read outcomes" >> beam.FlatMap(failed.outcomes)
+            | "Newest of each" >> beam.CombinePerKey(max)
+            | "What failed" >> beam.FlatMap(failed.to_retry, ids)
+            | "Sort out" >> beam.ParDo(by_place).with_outputs("members", main="files")
+        )
+        files = found.files | "Look up" >> LookUp() | "Enter archives" >> EnterArchives()
+        members = (
+            found.members
+            | "Group by archive" >> beam.GroupByKey()
+            | "List archives" >> beam.FlatMap(failed.in_archive)
+        )
+        return (files, members) | beam.Flatten()
+
+
+class LookUp(beam.PTransform):
+    """`Listed` files with their stamps, many asked for at once; see `listing.look_up`."""
+
+    def expand(self, files: beam.PCollection) -> beam.PCollection:
+        return (
+            files
+            | "Spread" >> beam.Reshuffle()
+            | "Some each" >> beam.BatchElements(_LOOK_UPS, _LOOK_UPS)
+            | "Ask" >> beam.ParDo(LookUpSome())
+        )
+
+
+class LookUpSome(beam.DoFn):
+    """`listing.look_up` of some files, in threads."""
+
+    def setup(self) -> None:
+        self._threads = ThreadPoolExecutor(max(16, 4 * (os.cpu_count() or 1)), "look-up")
+
+    def teardown(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def process(self, some: list[Listed]) -> Iterator[Listed]:
+        return self._threads.map(listing.look_up, some)
+
+
+class EnterArchives(beam.PTransform):
+    """`Listed` files, and instead of archives their members."""
+
+    def expand(self, files: beam.PCollection) -> beam.PCollection:
+        found = files | "Sort out archives" >> beam.ParDo(by_name).with_outputs(
+            "archives", main="images"
+        )
+        members = (
+            found.archives
+            | "One archive each" >> beam.Reshuffle()
+            | "List members" >> beam.FlatMap(listing.enter)
+        )
+        return (found.images, members) | beam.Flatten()
 
 
 class ListLevel(beam.DoFn):
@@ -52,6 +171,21 @@ class ListLevel(beam.DoFn):
     def process(self, uri: str) -> Iterator[Entry | TaggedOutput]:
         for found in storage.level(uri):
             yield found if isinstance(found, Entry) else TaggedOutput("below", found)
+
+
+def by_stamp(listed: Listed) -> Iterator[Listed | TaggedOutput]:
+    """A file, under the tag "unknown" where its stamp is."""
+    yield listed if listed[1][1] else TaggedOutput("unknown", listed)
+
+
+def by_name(listed: Listed) -> Iterator[Listed | TaggedOutput]:
+    """A file, under the tag "archives" where it is one."""
+    yield TaggedOutput("archives", listed) if archives.is_archive(listed[1][0]) else listed
+
+
+def by_place(found: Listed | failed.Member) -> Iterator[Listed | TaggedOutput]:
+    """An image that failed, under the tag "members" where it is in an archive."""
+    yield TaggedOutput("members", found) if isinstance(found[0], tuple) else found
 
 
 def in_feature_shard(index: str, features: FeatureDataset) -> Iterator[Listed]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
+import functools
+import itertools
 import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from captioner import images, records, storage
-from captioner.images import ImageError, Reason
+from captioner import archives, images, isolation, records, storage
+from captioner.images import DecodedImage, ImageError, Reason
 from captioner.tasks import Reference, Task
-from pipelines.planning import Job
+from pipelines.job import Job
+from pipelines.threads import Clock, Stuck, Threads, ahead, unless_stuck
 
 
 @dataclasses.dataclass
@@ -57,29 +58,42 @@ class Item:
 
 
 class ReadTasks(beam.DoFn):
-    """The images of a task (given by its URI) as `Item`s, in the task's order.
+    """The images of a task (given by its URI) as `Item`s, in the order they are read in.
 
     Threads read and decode ahead while the stage's later steps work on what was yielded: the
     interpreter lock is free during both. The look-ahead is bounded, and so is the memory.
+
+    An image that is heavy by its headers is decoded by a child process. So are all images of a
+    task that an earlier attempt began and didn't finish, or of which one is a suspect, and from an
+    image that takes too long in its thread on, the rest of its task.
 
     Args:
         job: the job.
         image_size: side in pixels that images are resized to.
         look_ahead: images read ahead of the one that is yielded.
+        seconds: that decoding may take in a thread, not counting the reading before it.
     """
 
-    def __init__(self, job: Job, image_size: int, look_ahead: int = 64) -> None:
+    def __init__(
+        self,
+        job: Job,
+        image_size: int,
+        look_ahead: int = 64,
+        seconds: float = images.LIMITS.seconds,
+    ) -> None:
         self._job = job
         self._image_size = image_size
         self._look_ahead = look_ahead
+        self._seconds = seconds
         self._read = Metrics.counter("captioner", "images_read")
         self._unreadable = Metrics.counter("captioner", "images_unreadable")
 
     def setup(self) -> None:
-        self._threads = ThreadPoolExecutor(max(4, 2 * (os.cpu_count() or 1)), "read")
+        self._threads = Threads(max(4, 2 * (os.cpu_count() or 1)))
 
     def teardown(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.leave()
+        isolation.shared().close()
 
     def process(self, uri: str) -> Iterator[Item]:
         task = Task.read(uri)
@@ -87,16 +101,45 @@ class ReadTasks(beam.DoFn):
             yield Item(task, None)
             return
         seen: set[str] = set()
-        for item in read_features(task) if task.source else self._decoded(task):
+        features = self._job.from_features
+        for item in read_features(task) if features else self._decoded(task, uri):
             item.repeats = not item.problem and item.content_hash in seen
             seen.add(item.content_hash)
             self._read.inc()
             self._unreadable.inc(item.problem is not None)
             yield item
 
-    def _decoded(self, task: Task) -> Iterator[Item]:
-        jobs = ((read_image, task, reference, self._image_size) for reference in task.references)
-        return ahead(self._threads, jobs, self._look_ahead)
+    def _decoded(self, task: Task, uri: str) -> Iterator[Item]:
+        isolated, done = is_suspect(task, uri, self._job.output), 0
+        references = sorted(task.references, key=reading_order)
+        while done < len(references):
+            try:
+                for item in self._read_ahead(task, references[done:], isolated):
+                    yield item
+                    done += 1
+            except Stuck:  # nothing ends that thread; it is left alone with what it is at
+                self._threads.leave()
+                self.setup()
+                isolated = True
+
+    def _read_ahead(
+        self, task: Task, references: list[Reference], isolated: bool
+    ) -> Iterator[Item]:
+        jobs = (
+            (read_image, task, reference, self._image_size, isolated, read, Clock(self._seconds))
+            for reference, read in readings(references)
+        )
+        return ahead(self._threads, jobs, self._look_ahead, unless_stuck)
+
+
+def is_suspect(task: Task, uri: str, output: str) -> bool:
+    """Whether a task may have killed the process that did it, as it left a mark and no shard.
+
+    Leaves the mark: `attempts/TASK`, which holds the task's URI and is never deleted.
+    """
+    mark = storage.join(output, "attempts", task.id)
+    begun = not storage.create(mark, uri.encode())
+    return begun or any(reference.suspect for reference in task.references)
 
 
 def shard_file(task: Task, job: Job) -> str:
@@ -104,28 +147,27 @@ def shard_file(task: Task, job: Job) -> str:
     return f"shards/{task.id}{job.extension}"
 
 
-def ahead(threads: ThreadPoolExecutor, jobs: Iterator[tuple], look_ahead: int) -> Iterator:
-    """The results of calls, each a tuple of function and arguments, in order.
+def read_image(
+    task: Task,
+    reference: Reference,
+    image_size: int,
+    isolated: bool = False,
+    read: Callable[[], bytes] | None = None,
+    clock: Clock | None = None,
+) -> Item:
+    """An image's pixels, or the problem with it.
 
-    At most `look_ahead` of them are under way or waiting to be taken.
+    Args:
+        isolated: whether to decode it in a child process, however light it is.
+        read: gives its bytes; `read_reference` by default.
+        clock: runs while it is decoded here.
     """
-    waiting: collections.deque[Future] = collections.deque()
-    for function, *arguments in jobs:
-        waiting.append(threads.submit(function, *arguments))
-        if len(waiting) >= look_ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def read_image(task: Task, reference: Reference, image_size: int) -> Item:
-    """An image's pixels, or the problem with it."""
     started = time.perf_counter()
     item = Item(task, reference)
     try:
-        data = storage.read_bytes(reference.uri, images.LIMITS.bytes + 1)
+        data = read() if read else read_reference(reference)
         item.content_hash = images.content_hash(data)
-        decoded = images.decode(data, image_size)
+        decoded = decode(data, image_size, isolated, clock or Clock(images.LIMITS.seconds))
         item.pixels_or_features = decoded.pixels
         item.width, item.height = decoded.width, decoded.height
     except ImageError as error:
@@ -137,6 +179,69 @@ def read_image(task: Task, reference: Reference, image_size: int) -> Item:
         item.problem = Problem("read", Reason.UNREADABLE, message, Reason.UNREADABLE.permanent)
     item.seconds["read"] = time.perf_counter() - started
     return item
+
+
+def read_reference(reference: Reference) -> bytes:
+    """The image's bytes, or as many of them as show that it is too large."""
+    limit = images.LIMITS.bytes + 1
+    if archives.is_archive(reference.source):
+        return archives.read(reference.uri, reference.source, limit)
+    return storage.read_bytes(reference.uri, limit)
+
+
+def streamed_source(reference: Reference) -> str:
+    """The archive that an image is in, if that is read from front to back; else empty."""
+    source = reference.source
+    is_streamed = archives.is_archive(source) and archives.is_streamed(reference.uri, source)
+    return source if is_streamed else ""
+
+
+def reading_order(reference: Reference) -> tuple[str, int]:
+    """Puts images in the order in which they come as archives are read from front to back."""
+    source = streamed_source(reference)
+    return source, archives.position(reference.uri, source) if source else 0
+
+
+def readings(
+    references: Iterable[Reference],
+) -> Iterator[tuple[Reference, Callable[[], bytes]]]:
+    """Images, in `reading_order`, each with the call that gives its bytes.
+
+    Those in a compressed tar are read in passing, right here.
+    """
+    for source, some in itertools.groupby(references, streamed_source):
+        if not source:
+            yield from (
+                (reference, functools.partial(read_reference, reference)) for reference in some
+            )
+            continue
+        inside: dict[str, list[Reference]] = {}
+        for reference in some:  # a list may name an archive twice
+            inside.setdefault(reference.uri, []).append(reference)
+        for uri, found in archives.stream(source, inside, images.LIMITS.bytes + 1):
+            yield from ((reference, functools.partial(given, found)) for reference in inside[uri])
+
+
+def given(found: bytes | Exception) -> bytes:
+    """Bytes as they are.
+
+    Raises:
+        Exception: that which is there in their place.
+    """
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def decode(data: bytes, image_size: int, isolated: bool, clock: Clock) -> DecodedImage:
+    """Decode here what is light, and in the process's one child what isn't."""
+    if not isolated:
+        try:
+            with clock:
+                return images.decode(data, image_size, images.LIGHT)
+        except images.TooHeavy:
+            pass
+    return isolation.shared().decode(data, image_size)
 
 
 def read_features(task: Task) -> Iterator[Item]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from captioner import storage
-from pipelines.planning import Job
+from pipelines.job import Job
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from captioner.images import Reason
 from captioner.shards import Failure, Outcome, ShardWriter, Spool, Summary, read_summary
-from pipelines.planning import Job
+from pipelines.job import Job
 from pipelines.reading import Item, shard_file
 
 
@@ -76,9 +77,10 @@ class TaskWriter:
         self._job = job
         self._to_record = to_record
         self._expected = len(first.task.references)
+        self._source = first.task.source
         self._new = sum(not reference.after for reference in first.task.references)
         self._originals: dict[str, Item] = {}
-        self._failed_inference: list[str] = []
+        self._not_its_own: list[str] = []
         summary = Summary(
             first.task.id, shard_file(first.task, job), job.run, job.settings, first.task.split
         )
@@ -106,18 +108,19 @@ class TaskWriter:
         """Publish the shard.
 
         Raises:
-            RuntimeError: inference failed for every one of several new images, which is no fault
-                of theirs.
+            RuntimeError: every one of several new images failed, and by no fault of its own.
+            UserError: the output directory is there no longer.
         """
-        if len(self._failed_inference) == self._expected and self._new > 1:
+        if len(self._not_its_own) == self._expected and self._new > 1:
             self._shard.discard()
-            raise RuntimeError(f"inference fails for every image: {self._failed_inference[0]}")
+            raise RuntimeError(f"every image fails: {self._not_its_own[0]}")
+        self._job.check_output()
         return self._shard.publish()
 
     def _add_failure(self, item: Item) -> None:
         problem = item.problem
-        if problem.stage == "infer":
-            self._failed_inference.append(problem.message)
+        if problem.stage == "infer" or (problem.reason == Reason.UNREADABLE and not self._source):
+            self._not_its_own.append(problem.message)
         failure = Failure(
             item.reference.id,
             item.reference.uri,

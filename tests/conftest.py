@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +17,54 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captioner import shards
 from pipelines import jobs
 from pipelines.inference import HalvingHandler
+from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
-from pipelines.planning import Job
 from pipelines.reading import Item
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _wait_for(port: int, process: subprocess.Popen) -> None:
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, "the server ended"
+        time.sleep(0.1)
+    raise AssertionError("the server did not come up")
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[str]:
+    """A bucket in a local S3."""
+    pytest.importorskip("moto.server")
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        try:
+            _wait_for(port, process)
+            import boto3
+
+            boto3.client("s3").create_bucket(Bucket="pictures")
+            yield "s3://pictures"
+        finally:
+            process.terminate()
 
 
 @pytest.fixture
@@ -66,6 +113,9 @@ def to_line(item: Item) -> bytes:
     return (json.dumps({"id": item.reference.id, "colour": colour}) + "\n").encode()
 
 
+_OPTIONS = {field.name for field in dataclasses.fields(JobOptions)}
+
+
 class StubJob:
     """A job over a directory whose results are mean colours.
 
@@ -81,9 +131,11 @@ class StubJob:
         self.input.mkdir()
 
     def job(self, **changes: Any) -> Job:
-        """The job of one run."""
-        known = Job(str(self.input), str(self.output), jobs.new_run(), self.settings, ".jsonl", 4)
-        return dataclasses.replace(known, **changes)
+        """The job of one run; `changes` to its options or to itself."""
+        known = Job(str(self.input), str(self.output), shards.new_run(), self.settings, ".jsonl")
+        chosen = {name: changes.pop(name) for name in _OPTIONS & changes.keys()}
+        options = JobOptions(**{"shard_size": 4, **chosen})
+        return dataclasses.replace(known, options=options, **changes)
 
     def work(self, poison: int | None = None, batch_size: int = 3) -> Work:
         """What it does."""

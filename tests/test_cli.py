@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from captioner import cli
+from captioner import captions, cli
+from captioner.errors import ProblemsFound, TooManyFailures, UserError
 
 
 def _refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
@@ -34,8 +35,28 @@ def test_help_names_the_verbs_and_imports_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    for verb in ("scenes", "extract", "train", "caption", "evaluate"):
-        assert verb in run.stdout
+    for verb in ("scenes", "extract", "train", "caption", "evaluate", "verify", "compact"):
+        assert f"\n    {verb} " in run.stdout
+    for status in (0, 2, 3, 4):
+        assert f"\n  {status}  " in run.stdout
+
+
+def test_each_kind_of_mistake_has_its_exit_status(capsys, monkeypatch) -> None:
+    for mistake, status in ((UserError, 2), (TooManyFailures, 3), (ProblemsFound, 4)):
+
+        def fail(*_: object, mistake: type[UserError] = mistake) -> None:
+            raise RuntimeError("an engine's own") from mistake("what\nhappened")
+
+        monkeypatch.setattr("captioner.corpora.scenes.draw", fail)
+        assert cli.main(["scenes", "--output", "x"]) == status
+        assert capsys.readouterr().err == "error: what happened\n"
+
+
+def test_the_formats_to_choose_from_are_those_there_are(capsys) -> None:
+    for verb in ("caption", "compact"):
+        with pytest.raises(SystemExit):
+            cli.main([verb, "--help"])
+        assert "{" + ",".join(captions.FORMATS) + "}" in capsys.readouterr().out
 
 
 def test_a_flag_that_neither_side_knows_is_refused(capsys, images, tmp_path) -> None:

@@ -7,6 +7,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from captioner.images import (
+    LIGHT,
     LIMITS,
     DecodedImage,
     ImageError,
     Limits,
     Reason,
+    TooHeavy,
     content_hash,
     decode,
     from_array,
@@ -441,6 +444,65 @@ def test_bombs_are_refused_by_their_headers(kind: str) -> None:
     assert refusal(huge_headers()[kind]) is Reason.TOO_LARGE
 
 
+HEAVY = {
+    "rgb.png": png(b"", 8_000, 7_000, bits=8, colour=2),
+    "rgba.png": png(b"", 6_000, 6_000, bits=8, colour=6),
+    "deep.tif": tiff(b"\0", 8_000, 8_000, bits=16),
+    "one strip.tif": tiff(b"\0", 7_000, 7_000, bits=8, compression=8),
+    "progressive.jpg": saved(Image.new("RGB", (7_000, 7_000)), "JPEG", progressive=True),
+    "photo.webp": huge_headers()["webp"][:24] + b"\x87\x13\0" * 2 + huge_headers()["webp"][30:],
+}
+
+
+@pytest.mark.parametrize("kind", HEAVY)
+def test_what_takes_much_memory_is_told_by_its_headers(kind: str) -> None:
+    with pytest.raises(TooHeavy, match="memory"):
+        decode(HEAVY[kind], 32, LIGHT)
+
+
+def test_common_photos_are_light() -> None:
+    for data in (*WHOLE.values(), saved(Image.new("RGB", (4_000, 3_000)), "JPEG")):
+        decode(data, 32, LIGHT)
+    rest = {"webp": 4_000 * 3_000, "png": 7_000 * 7_000}
+    for file_format, pixels in rest.items():
+        flat = Image.new("RGB", (pixels // 3_000, 3_000))
+        assert decode(saved(flat, file_format), 32, LIGHT).height == 3_000
+
+
+def test_a_jpeg_of_absurdly_many_scans_is_refused_without_decoding_it() -> None:
+    whole = WHOLE["jpeg progressive"]
+    last = whole.rindex(b"\xff\xda")
+    scans = whole[:last] + whole[last:-2] * 501 + whole[-2:]
+    with pytest.raises(TooHeavy, match="scans, over 500"):
+        decode(scans, 32)
+    assert decode(whole, 32).pixels.std() > 0
+
+
+def test_a_jpeg_is_not_blamed_for_what_follows_it() -> None:
+    """As telephones append films, which hold any bytes."""
+    for kind in ("jpeg", "jpeg progressive"):
+        assert decode(WHOLE[kind] + b"\xff\xda\0\x08" * 1_000, 32, LIGHT).width == 64
+
+
+@pytest.mark.parametrize("coding", ["group4", "lzma"])
+def test_rare_codings_are_not_decoded_in_threads(coding: str) -> None:
+    data = saved(picture().convert("1"), "TIFF", compression=coding)
+    with pytest.raises(TooHeavy, match="rare"):
+        decode(data, 32, LIGHT)
+    assert decode(data, 32).width == WIDTH
+
+
+def test_exif_that_grows_when_it_is_read_costs_neither_memory_nor_the_image() -> None:
+    entries = b"".join(struct.pack("<HHII", tag + 1000, 7, 60_000, 8) for tag in range(5_000))
+    bomb = b"II*\0\x08\0\0\0" + struct.pack("<H", 5_000) + entries + bytes(4)
+    tracemalloc.start()
+    try:
+        assert_upright(decode(saved(picture(), "PNG", exif=bomb), 32, LIGHT))
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_large_photo_within_the_limit_is_read_without_a_warning() -> None:
     """Pillow itself warns at 89 million pixels and refuses at 179 million."""
     data = saved(Image.new("L", (13_500, 13_500), 77), "JPEG")
@@ -451,16 +513,25 @@ def test_a_large_photo_within_the_limit_is_read_without_a_warning() -> None:
     assert_colour(corner(decoded, 0, 0), (77, 77, 77))
 
 
-def test_broken_files_say_nothing_on_the_error_stream() -> None:
+BROKEN_TIFFS = {
+    "directory": (WHOLE["tiff"][:150], b"truncated\n"),  # of which Pillow warns
+    "samples": (WHOLE["tiff"].replace(b"\x15\1\3\0\1\0\0\0\3", b"\x15\1\3\0\1\0\0\0\x63"),
+                b"corrupt\n"),  # which Pillow logs
+    "strip": (tiff(b"nonsense", 8, 8, bits=8, compression=8), b"corrupt\n"),  # libtiff prints
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "reason"), BROKEN_TIFFS.values(), ids=BROKEN_TIFFS)
+def test_broken_files_say_nothing_on_the_error_stream(data: bytes, reason: bytes) -> None:
     program = (
         "import sys\nfrom captioner.images import decode, ImageError\n"
         "try: decode(sys.stdin.buffer.read(), 16)\n"
         "except ImageError as error: print(error.reason)\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], input=WHOLE["tiff"][:150], capture_output=True, check=True
+        [sys.executable, "-c", program], input=data, capture_output=True, check=True
     )
-    assert (run.stdout, run.stderr) == (b"truncated\n", b"")
+    assert (run.stdout, run.stderr) == (reason, b"")
 
 
 def test_which_reasons_are_permanent() -> None:

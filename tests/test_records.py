@@ -92,7 +92,7 @@ def dataset(tmp_path: Path) -> Callable[..., FeatureDataset]:
                 features = np.full(4, value or 0, np.float32)
                 record = FeatureRecord(id, f"/in/{id}", "", 1, 1, features, (f"a {id}",), "train")
                 if value is None:
-                    failure = Failure(id, f"/in/{id}", "decode", "empty", "", True, run)
+                    failure = Failure(id, f"/in/{id}", "", "decode", "empty", "", True, run)
                     writer.add_failure(outcome, failure)
                 else:
                     writer.add_result(outcome, record.to_bytes())

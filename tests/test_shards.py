@@ -41,6 +41,8 @@ def test_a_published_shard_says_what_it_holds(tmp_path: Path) -> None:
     assert summary.seconds == {"read": 1.5, "infer": 2.0}
     assert summary.sha256 == hashlib.sha256(b"1\n2\n").hexdigest()
     (index,) = shards.finished(str(tmp_path))
+    _, _, lines = Path(index).read_bytes().partition(b"\n")
+    assert summary.outcomes_sha256 == hashlib.sha256(lines).hexdigest()
     assert shards.read_index(index)[0] == summary
     assert [outcome.id for outcome in shards.read_index(index)[1]] == ["a", "b", "c"]
     (failures,) = (tmp_path / "failures").iterdir()
@@ -120,6 +122,8 @@ def test_equal_settings_have_equal_fingerprints_whatever_their_order() -> None:
 
 def test_the_golden_index_can_be_read() -> None:
     summary, outcomes = shards.read_index(str(GOLDEN / "index.jsonl"))
+    _, _, lines = (GOLDEN / "index.jsonl").read_bytes().partition(b"\n")
+    assert summary.outcomes_sha256 == hashlib.sha256(lines).hexdigest()
     assert summary.task == "train-4b22be258f8ed03f"
     assert summary.failed == {"empty": 1}
     assert outcomes[0] == Outcome("a/one.jpg", "/in/a/one.jpg", "10:1", "ab" * 32, "", False)

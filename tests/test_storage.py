@@ -2,62 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import socket
+import shutil
 import subprocess
-import sys
-import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from captioner import storage
+from captioner import archives, storage
 from captioner.storage import Entry
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def _wait_for(port: int, process: subprocess.Popen) -> None:
-    for _ in range(300):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None, "the server ended"
-        time.sleep(0.1)
-    raise AssertionError("the server did not come up")
-
-
-@pytest.fixture(scope="module")
-def s3_bucket() -> Iterator[str]:
-    """A bucket in a local S3."""
-    pytest.importorskip("moto.server")
-    port = _free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        try:
-            _wait_for(port, process)
-            import boto3
-
-            boto3.client("s3").create_bucket(Bucket="pictures")
-            yield "s3://pictures"
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -77,6 +33,59 @@ def test_what_is_created_can_be_read(root: str) -> None:
     assert not storage.exists(storage.join(root, "a"))
     assert storage.is_directory(storage.join(root, "a"))
     assert not storage.is_directory(storage.join(root, "b"))
+
+
+def test_any_part_can_be_read(root: str) -> None:
+    uri = storage.join(root, "one.bin")
+    whole = bytes(range(256)) * 10
+    storage.create(uri, whole)
+    for start in (0, 1, 2559, 2560, 9999):
+        for limit in (None, 0, 1, 300, 9999):
+            end = None if limit is None else start + limit
+            assert storage.read_bytes(uri, limit, start) == whole[start:end]
+
+
+def test_an_empty_file_has_no_bytes(root: str) -> None:
+    uri = storage.join(root, "empty")
+    storage.create(uri, b"")
+    assert storage.read_bytes(uri) == storage.read_bytes(uri, 10) == b""
+    with storage.open(uri) as file:
+        assert file.read() == b""
+
+
+def test_an_open_file_is_read_at_any_place(root: str) -> None:
+    uri = storage.join(root, "one.bin")
+    whole = bytes(range(256)) * 10
+    storage.create(uri, whole)
+    with storage.open(uri, read_ahead=100) as file:
+        assert file.read(5) == whole[:5]
+        assert file.seek(1000) == 1000
+        assert file.read(333) == whole[1000:1333]
+        assert file.seek(-3, os.SEEK_CUR) == 1330
+        assert file.read() == whole[1330:]
+        assert file.seek(-2, os.SEEK_END) == 2558
+        assert file.read(9) == whole[-2:]
+        file.seek(9999)
+        assert file.read(1) == b""
+    with pytest.raises(FileNotFoundError):
+        storage.open(storage.join(root, "nowhere"))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
+def test_archives_are_read_where_they_are(root: str, tmp_path: Path, name: str) -> None:
+    files = {f"{number}.jpg": os.urandom(number * 1000) for number in range(20)}
+    for file, data in files.items():
+        (tmp_path / file).write_bytes(data)
+    with contextlib.chdir(tmp_path):
+        flags = {"a.tar": "-cf", "a.tar.gz": "-czf"}
+        if name in flags:
+            subprocess.run(["tar", flags[name], f"../{name}", *files], check=True)
+        else:
+            shutil.make_archive("../a", "zip")
+    uri = storage.join(root, "archives", name)
+    storage.create(uri, tmp_path.parent / name)
+    found = list(archives.members(uri, "stamp"))
+    assert {one.name: archives.read(one.uri, uri, 1 << 20) for one in found} == files
 
 
 def test_the_first_to_create_wins(root: str, tmp_path: Path) -> None:

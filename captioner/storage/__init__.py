@@ -1,20 +1,25 @@
 """Files by URI: a local path, ``gs://bucket/name`` or ``s3://bucket/name``.
 
 The only place that knows how the stores differ. Whatever the store, a missing file is a
-``FileNotFoundError``, a refusal a ``PermissionError`` and anything else an ``OSError``.
+``FileNotFoundError``, a refusal a ``PermissionError`` and anything else an ``OSError``. What may
+pass is tried again, with pauses, before it is raised.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
+import io
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from captioner.storage.entry import Entry
 from captioner.storage.local import LocalStore
+from captioner.storage.ranged import RangedFile
+from captioner.storage.retrying import retrying
 
 __all__ = [
     "Entry",
@@ -26,6 +31,8 @@ __all__ = [
     "join",
     "level",
     "local_copy",
+    "open",
+    "name",
     "read_bytes",
     "replace",
     "walk",
@@ -47,8 +54,8 @@ class Store(Protocol):
     def is_directory(self, uri: str) -> bool:
         """Whether `uri` is a directory, or a prefix with at least one file below it."""
 
-    def read_bytes(self, uri: str, limit: int | None = None) -> bytes:
-        """The file's bytes, or at most its first `limit`."""
+    def read_bytes(self, uri: str, limit: int | None = None, start: int = 0) -> bytes:
+        """The file's bytes from `start` on, or at most `limit` of them; none behind its end."""
 
     def create(self, uri: str, source: bytes | Path) -> bool:
         """Publish whole bytes or a local file at `uri`, unless something is there: then False."""
@@ -84,6 +91,11 @@ def join(root: str, *parts: str) -> str:
     return "/".join([root.rstrip("/"), *parts])
 
 
+def name(uri: str) -> str:
+    """The last part of a URI."""
+    return uri.rpartition("/")[2]
+
+
 def absolute(uri: str) -> str:
     """`uri`, a local path made absolute, so that it means the same to every process."""
     return uri if "://" in uri else os.path.abspath(uri)
@@ -101,7 +113,7 @@ def walk(uri: str) -> Iterator[Entry]:
 
 def entry(uri: str) -> Entry | None:
     """What a listing would say of the file `uri`; None where there is none."""
-    return _of(uri).entry(uri)
+    return retrying(_of(uri).entry, uri)
 
 
 def exists(uri: str) -> bool:
@@ -111,22 +123,34 @@ def exists(uri: str) -> bool:
 
 def is_directory(uri: str) -> bool:
     """Whether `uri` is a directory, or a prefix with at least one file below it."""
-    return _of(uri).is_directory(uri)
+    return retrying(_of(uri).is_directory, uri)
 
 
-def read_bytes(uri: str, limit: int | None = None) -> bytes:
-    """The file's bytes, or at most its first `limit`."""
-    return _of(uri).read_bytes(uri, limit)
+def read_bytes(uri: str, limit: int | None = None, start: int = 0) -> bytes:
+    """The file's bytes from `start` on, or at most `limit` of them; none behind its end."""
+    return retrying(_of(uri).read_bytes, uri, limit, start)
+
+
+def open(uri: str, read_ahead: int = 1 << 20) -> BinaryIO:
+    """The file, to be read at any place; where it isn't local, in ranges of `read_ahead` bytes."""
+    store = _of(uri)
+    if isinstance(store, LocalStore):
+        return retrying(store.open, uri)
+    found = entry(uri)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "not there", uri)
+    raw = RangedFile(found.size, functools.partial(read_bytes, uri))
+    return io.BufferedReader(raw, read_ahead)
 
 
 def create(uri: str, source: bytes | Path) -> bool:
     """Publish bytes or a local file at `uri` whole; False, changing nothing, if one is there."""
-    return _of(uri).create(uri, source)
+    return retrying(_of(uri).create, uri, source)
 
 
 def replace(uri: str, data: bytes) -> None:
     """Publish `data` at `uri` in one step, whatever is there."""
-    _of(uri).replace(uri, data)
+    retrying(_of(uri).replace, uri, data)
 
 
 def local_copy(uri: str) -> AbstractContextManager[Path]:

@@ -17,8 +17,14 @@ from captioner.storage.entry import Entry
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 _REFUSED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-# 409: another conditional write to the same key is under way; whoever it is, it was first.
-_ALREADY_THERE = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+# 409, another conditional write to the same key is under way, is an error: it may yet fail.
+_ALREADY_THERE = {"412", "PreconditionFailed"}
+
+_BEHIND_THE_END = {"416", "InvalidRange"}
+
+
+def _range(limit: int | None, start: int) -> str:
+    return f"bytes={start}-{'' if limit is None else start + limit - 1}"
 
 
 def _split(uri: str) -> tuple[str, str]:
@@ -96,12 +102,19 @@ class AmazonStore:
             return False
         return page.get("KeyCount", 0) > 0
 
-    def read_bytes(self, uri: str, limit: int | None = None) -> bytes:
+    def read_bytes(self, uri: str, limit: int | None = None, start: int = 0) -> bytes:
         """See `Store.read_bytes`."""
         bucket, key = _split(uri)
+        if limit == 0:
+            return b""
+        part = {"Range": _range(limit, start)} if start or limit is not None else {}
         with _as_os_errors(uri):
-            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
-            return body.read(limit)
+            try:
+                return self._client.get_object(Bucket=bucket, Key=key, **part)["Body"].read()
+            except ClientError as error:
+                if _code(error) in _BEHIND_THE_END:
+                    return b""
+                raise
 
     def create(self, uri: str, source: bytes | Path) -> bool:
         """See `Store.create`: a conditional PUT."""

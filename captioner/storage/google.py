@@ -84,12 +84,16 @@ class GoogleStore:
         except FileNotFoundError:  # the bucket itself
             return False
 
-    def read_bytes(self, uri: str, limit: int | None = None) -> bytes:
+    def read_bytes(self, uri: str, limit: int | None = None, start: int = 0) -> bytes:
         """See `Store.read_bytes`."""
         if limit == 0:
             return b""
+        end = None if limit is None else start + limit - 1
         with _as_os_errors(uri):
-            return self._blob(uri).download_as_bytes(end=None if limit is None else limit - 1)
+            try:
+                return self._blob(uri).download_as_bytes(start=start or None, end=end)
+            except exceptions.RequestRangeNotSatisfiable:  # it ends before
+                return b""
 
     def create(self, uri: str, source: bytes | Path) -> bool:
         """See `Store.create`: generation 0 is Google's way to say 'not there yet'."""

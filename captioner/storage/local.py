@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import urllib.parse
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from captioner.storage.entry import Entry
+from captioner.storage.retrying import retrying
 
 # What a process that was killed leaves behind of a file it was writing; never listed.
 _UNFINISHED = ".writing-"
@@ -36,22 +40,58 @@ def _entry(uri: str, status: os.stat_result) -> Entry:
     return Entry(uri, status.st_size, f"{status.st_size}:{status.st_mtime_ns}")
 
 
+def _status(path: str) -> os.stat_result | None:
+    """What is at a path; None where there is nothing, or can't be. Links are followed."""
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return None
+        raise
+
+
+def _make(directory: str) -> None:
+    # With `exist_ok` alone, a directory whose state can't be asked for in passing is no directory.
+    try:
+        os.makedirs(directory)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.stat(directory).st_mode):
+            raise
+
+
+def _scan(path: str) -> list[os.DirEntry[str]]:
+    with os.scandir(path) as found:
+        return list(found)
+
+
+def _found(item: os.DirEntry[str]) -> Entry | str | None:
+    """A directory's URI, a file's entry, or None for what is neither or no longer there."""
+    if item.is_dir(follow_symlinks=False):
+        return _uri(item.path)
+    if item.name.startswith(_UNFINISHED):
+        return None
+    status = _status(item.path)
+    # What a link leads to may be missing, or a directory, which isn't entered: reading it will say.
+    if status is None:
+        return Entry(_uri(item.path), 0, "") if item.is_symlink() else None
+    is_file = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return _entry(_uri(item.path), status) if is_file else None
+
+
 class LocalStore:
     """The `Store` of plain paths. Published files are whole or absent, also after a crash."""
 
     def level(self, uri: str) -> Iterator[Entry | str]:
-        """See `Store.level`. Links to files are followed, links to directories are not."""
-        with os.scandir(_path(uri)) as found:
-            for item in found:
-                if item.is_dir(follow_symlinks=False):
-                    yield _uri(item.path)
-                elif not item.name.startswith(_UNFINISHED) and item.is_file():
-                    with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
-                        yield _entry(_uri(item.path), item.stat())
+        """See `Store.level`. Links to files are followed, links to directories listed as files."""
+        for item in retrying(_scan, _path(uri)):
+            if found := retrying(_found, item):
+                yield found
 
     def walk(self, uri: str) -> Iterator[Entry]:
         """See `Store.walk`."""
-        pending = [uri] if self.is_directory(uri) else []
+        pending = [uri] if retrying(self.is_directory, uri) else []
         while pending:
             for item in self.level(pending.pop()):
                 if isinstance(item, Entry):
@@ -61,17 +101,27 @@ class LocalStore:
 
     def entry(self, uri: str) -> Entry | None:
         """See `Store.entry`."""
-        path = _path(uri)
-        return _entry(uri, os.stat(path)) if os.path.isfile(path) else None
+        status = _status(_path(uri))
+        return _entry(uri, status) if status and stat.S_ISREG(status.st_mode) else None
 
     def is_directory(self, uri: str) -> bool:
         """See `Store.is_directory`."""
-        return os.path.isdir(_path(uri))
+        status = _status(_path(uri))
+        return status is not None and stat.S_ISDIR(status.st_mode)
 
-    def read_bytes(self, uri: str, limit: int | None = None) -> bytes:
+    def open(self, uri: str) -> BinaryIO:
+        """The file itself, for reading."""
+        return open(_path(uri), "rb")
+
+    def read_bytes(self, uri: str, limit: int | None = None, start: int = 0) -> bytes:
         """See `Store.read_bytes`."""
         with open(_path(uri), "rb") as file:
-            return file.read(-1 if limit is None else limit)
+            file.seek(start)
+            data = file.read(-1 if limit is None else limit)
+            size = max(0, os.fstat(file.fileno()).st_size - start)
+        if len(data) < min(size, size if limit is None else limit):
+            raise OSError(errno.EIO, f"only {len(data)} of {size} bytes could be read", uri)
+        return data
 
     def create(self, uri: str, source: bytes | Path) -> bool:
         """See `Store.create`: a hard link is the one local step that refuses to overwrite."""
@@ -97,7 +147,7 @@ class LocalStore:
     def _written(self, target: str, source: bytes | Path) -> Iterator[str]:
         """A file beside `target` that holds `source` and has reached the disk."""
         directory = os.path.dirname(target) or "."
-        os.makedirs(directory, exist_ok=True)
+        _make(directory)
         temporary = os.path.join(directory, _UNFINISHED + uuid.uuid4().hex)
         try:
             with open(temporary, "xb") as file:

@@ -69,6 +69,30 @@ def test_halving_costs_the_culprits_alone(values: list[int], culprit: int) -> No
     assert set(sizes) <= {32, 16, 8, 4, 2, 1}
 
 
+def test_a_batch_too_large_for_the_memory_is_halved_once_and_for_all() -> None:
+    sizes = []
+
+    class ResourceExhaustedError(Exception):
+        """As TensorFlow calls its own."""
+
+    class Small:
+        def infer(self, batch: np.ndarray) -> np.ndarray:
+            sizes.append(len(batch))
+            if len(batch) > 4:
+                raise ResourceExhaustedError("OOM when allocating a tensor")
+            return batch.mean(axis=(1, 2))
+
+    handler = inference.HalvingHandler(Small, 16)
+    model = handler.load_model()
+    task = _task(48)
+    for start in (0, 16, 32):
+        items = [_item(task, n) for n in range(start, start + 16)]
+        assert [item.result[0] for item in handler.run_inference(items, model)] == [
+            *range(start, start + 16)
+        ]
+    assert sizes.count(16) == 1 and sizes.count(8) <= 2 and set(sizes[-8:]) == {4}
+
+
 def _item(task: Task, number: int, **values) -> Item:
     pixels = np.full((8, 8, 3), number, np.uint8)
     return Item(task, task.references[number], pixels, f"hash {number}", 12, 8, **values)
@@ -92,7 +116,9 @@ def test_inference_passes_problems_by(tmp_path) -> None:
 def test_a_shard_is_written_when_the_last_of_its_task_has_come(stub) -> None:
     task = _task(3)
     items = [_item(task, n, result=np.full(3, n)) for n in range(3)]
-    write = WriteShards(stub.job(), stub.work().open_spool, to_line)
+    job = stub.job()
+    job.begin({})
+    write = WriteShards(job, stub.work().open_spool, to_line)
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         lines = pipeline | beam.Create(items, reshuffle=False) | beam.ParDo(write)
         assert_that(lines | beam.combiners.Count.Globally(), equal_to([1]))
@@ -111,6 +137,7 @@ def test_a_task_cut_short_is_an_error_not_a_shard(stub) -> None:
 def test_a_task_that_is_finished_is_not_read_again(stub, picture) -> None:
     path = picture(stub.input / "a.png")
     job = stub.job()
+    job.begin({})
     task = Task.of([Reference("a.png", str(path), "1:1")], job.settings)
     uri = task.publish(job.plan, "images-00000")
     for _ in range(2):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import textwrap
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +18,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from captioner import shards
+from captioner import shards, storage
+from captioner.errors import TooManyFailures, UserError
+from captioner.tasks import Reference, Task
 from pipelines import jobs
+from pipelines.job import MaxFailures
+from tests.conftest import to_line
 
 
 def _fill(stub, picture: Callable[..., Path], count: int) -> set[str]:
@@ -154,6 +161,50 @@ def test_a_network_that_cannot_be_loaded_costs_no_image(stub, picture) -> None:
     assert not (stub.output / "failures").exists()
 
 
+def test_force_does_all_again(stub, picture) -> None:
+    names = _fill(stub, picture, 5)
+    (stub.input / "empty.jpg").touch()
+    stub.run()
+    for _ in range(2):
+        images = stub.run(force=True)["images"]
+        assert (images["done"], images["failed"], images["skipped"]) == (5, {"empty": 1}, 0)
+    assert stub.run()["images"]["skipped"] == 5
+    newest = shards.newest(str(stub.output), stub.settings)
+    assert set(newest) == names | {"empty.jpg"}
+
+
+def test_names_that_look_the_same_lose_no_image(stub, picture) -> None:
+    names = {unicodedata.normalize(form, "é/ü.png") for form in ("NFC", "NFD")}
+    for name in names:
+        picture(stub.input / name)
+    assert stub.run()["images"]["done"] == 2
+    assert set(stub.results()) == names
+    assert stub.run()["images"]["skipped"] == 2
+
+
+def test_what_was_begun_and_not_finished_is_suspect_the_next_time(stub, picture) -> None:
+    names = sorted(_fill(stub, picture, 9))
+    job = stub.job()
+    known = [Reference(name, str(stub.input / name), "1:1") for name in names[:2]]
+    task = Task.of(known, stub.settings)
+    plan = task.publish(job.plan, "images-00000")
+    storage.create(storage.join(job.output, "attempts", task.id), plan.encode())
+    manifest = stub.run()
+    suspects = [file for file in stub.output.glob(f"plans/{manifest['run']}/*suspects*.json")]
+    (found,) = [Task.read(str(file)) for file in suspects]
+    assert [reference.id for reference in found.references] == names[:2]
+    assert set(stub.results()) == set(names)
+
+
+@pytest.mark.parametrize("dedupe", [None, "content"])
+def test_the_same_bytes_in_many_shards_once_when_asked(stub, picture, dedupe: str | None) -> None:
+    for n in range(40):
+        picture(stub.input / f"{n}.png", (n % 4, 7, 7))
+    images = stub.run(shard_size=4, dedupe=dedupe)["images"]
+    assert images["done"] == 40
+    assert images["deduplicated"] == 36 if dedupe else images["deduplicated"] < 36
+
+
 def test_the_same_bytes_go_through_the_network_once(stub, picture) -> None:
     for n in range(4):
         picture(stub.input / f"{n}.png", (7, 7, 7))
@@ -181,14 +232,65 @@ def test_nothing_to_do_is_a_run_too(stub) -> None:
 def test_a_network_that_fails_for_all_stops_the_job(stub, picture) -> None:
     for n in range(4):
         picture(stub.input / f"{n}.png", (66, 66, n))
-    with pytest.raises(Exception, match="inference fails for every image: ValueError: poisoned"):
+    with pytest.raises(Exception, match="every image fails: ValueError: poisoned"):
         stub.run(poison=66)
     assert not (stub.output / "shards").exists()
+
+
+def test_a_store_that_fails_for_all_stops_the_job(stub, picture) -> None:
+    links = [stub.input / f"{n}.png" for n in range(4)]
+    for link in links:
+        link.symlink_to("/proc/self/mem")  # can be opened, and the first read of it fails
+    with pytest.raises(Exception, match="every image fails: OSError"):
+        stub.run()
+    assert not (stub.output / "shards").exists()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_too_many"), [("2", True), ("3", False), ("29%", True), ("30%", False)]
+)
+def test_too_many_failures_are_an_error_and_cost_no_result(
+    stub, picture, allowed: str, is_too_many: bool
+) -> None:
+    names = _fill(stub, picture, 7)
+    for n in range(3):
+        (stub.input / f"empty{n}.jpg").touch()
+    expected = pytest.raises(TooManyFailures, match=r"3 of 10 images failed \(3 empty\)")
+    with expected if is_too_many else contextlib.nullcontext():
+        stub.run(max_failures=MaxFailures.parse(allowed))
+    assert set(stub.results()) == names
+    assert stub.run(max_failures=MaxFailures.parse("0"))["images"]["failed_before"] == 3
+
+
+@pytest.mark.parametrize("text", ["", "%", "-1", "1.5", "five", "nan%", "inf%"])
+def test_what_is_no_number_of_failures(text: str) -> None:
+    with pytest.raises(ValueError):
+        MaxFailures.parse(text)
+
+
+def test_an_output_that_vanishes_is_said_and_the_next_run_goes_on(stub, picture) -> None:
+    names = _fill(stub, picture, 12)
+    work = stub.work()
+    written = []
+
+    def to_record(item) -> bytes:
+        written.append(item)
+        if len(written) == 8:
+            stub.output.rename(stub.output.with_name("moved"))
+        return to_line(item)
+
+    with pytest.raises(UserError, match="has vanished while the job ran"):
+        jobs.run(stub.job(), dataclasses.replace(work, to_record=to_record), {}, [])
+    assert not list(stub.output.glob("runs/*"))
+    stub.run()
+    assert set(stub.results()) == names
 
 
 def test_two_runs_at_once_end_as_one_would(stub, picture) -> None:
     names = _fill(stub, picture, 12)
     first, second = stub.job(), stub.job()
+    for job in (first, second):
+        job.begin({})
     # The second plans while the first has planned and not yet begun: the worst case.
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         jobs.build(pipeline, first, stub.work(), {})
@@ -215,7 +317,6 @@ KILLED = """
     import sys
     from pathlib import Path
     from tests.conftest import StubJob
-    from pipelines import jobs
 
     stub = StubJob.__new__(StubJob)
     stub.input, stub.output, stub.log = (Path(sys.argv[1]) / n for n in ("in", "out", "log"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from captioner import listing, storage
 from captioner.tasks import Reference, Task
-from pipelines import planning
+from pipelines import deciding, sharding
 from pipelines.listing import ListImages
 
 
@@ -72,14 +72,14 @@ def test_a_task_survives_being_written_and_is_never_rewritten(tmp_path: Path) ->
 
 def test_shard_counts_are_fixed_once(stub) -> None:
     job = stub.job(shard_size=4)
-    assert planning.fix_shard_counts({"train": 9, "dev": 1}, job) == {"train": 3, "dev": 1}
-    assert planning.fix_shard_counts({"train": 900}, job) == {"train": 3, "dev": 1}
+    assert sharding.fix_shard_counts({"train": 9, "dev": 1}, job) == {"train": 3, "dev": 1}
+    assert sharding.fix_shard_counts({"train": 900}, job) == {"train": 3, "dev": 1}
 
 
 @given(st.lists(st.text(), unique=True, min_size=1), st.integers(1, 5))
 def test_an_id_is_always_in_the_same_shard(ids: list[str], shards: int) -> None:
     def shard(id: str) -> str:
-        return planning.with_shard(tuple(Reference(id, "", "", split="train")), {"train": shards})[
+        return sharding.with_shard(tuple(Reference(id, "", "", split="train")), {"train": shards})[
             0
         ]
 
@@ -102,29 +102,63 @@ RUN = "20260101T000000.000000Z-000000"
     ids=["new", "done", "changed", "broken for good", "failed in passing"],
 )
 def test_what_is_done_again(before: tuple | None, stands: bool) -> None:
-    assert planning.still_holds(Reference("a", "/a", "1:1"), before) is stands
+    assert deciding.still_holds(Reference("a", "/a", "1:1"), before) is stands
 
 
 def test_the_tally_adds_up() -> None:
     here = Reference("a", "/a", "1:1")
     done = (RUN, "1:1", "", False, "train")
     failed = (RUN, "1:1", "empty", True, "train")
-    assert list(planning.tally_of(here, None)) == ["seen"]
-    assert list(planning.tally_of(here, done)) == ["seen", "skipped", "current:train"]
-    assert list(planning.tally_of(here, failed)) == ["seen", "failed_before"]
-    assert list(planning.tally_of(None, done)) == ["absent", "current:train"]
-    assert list(planning.tally_of(None, failed)) == ["absent"]
+
+    def tally(*known: object) -> list[str]:
+        return list(deciding.tally_of(*known))
+
+    assert tally(here, None, False) == ["seen"]
+    assert tally(here, done, True) == ["seen", "skipped", "current:train"]
+    assert tally(here, done, False) == ["seen"]
+    assert tally(here, failed, True) == ["seen", "failed_before"]
+    assert tally(None, done, True) == ["absent", "current:train"]
+    assert tally(None, failed, True) == ["absent"]
+    assert tally(None, done, True, True) == ["current:train"]
 
 
 def test_captions_that_change_make_an_image_new(stub) -> None:
     job = stub.job(captions="/captions.csv")
     listed = [("/in/a", "1:1", "", "")]
-    one = planning.reference_of("a", listed, [("train", ("A dog .",))], job)
-    other = planning.reference_of("a", listed, [("train", ("A cat .",))], job)
+    one = deciding.references_of("a", listed, [("train", ("A dog .",))], job)["a"]
+    other = deciding.references_of("a", listed, [("train", ("A cat .",))], job)["a"]
     assert (one.split, one.captions) == ("train", ("A dog .",))
     assert one.stamp != other.stamp
 
 
 def test_captions_without_an_image_are_nothing_to_do(stub) -> None:
     job = stub.job(captions="/captions.csv")
-    assert planning.reference_of("a", [], [("train", ("A dog .",))], job) is None
+    assert deciding.references_of("a", [], [("train", ("A dog .",))], job) == {}
+
+
+def test_files_whose_names_look_the_same_are_told_apart(stub) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+    listed = [(f"{stub.input}/{name}", "1:1", "", "") for name in (decomposed, composed)]
+    found = deciding.references_of(composed, listed, [], stub.job())
+    assert {id: reference.uri for id, reference in found.items()} == {
+        composed: f"{stub.input}/{composed}",
+        decomposed: f"{stub.input}/{decomposed}",
+    }
+
+
+def test_the_newest_of_several_features_of_an_image_is_taken(stub) -> None:
+    job = stub.job(from_features=True)
+    old = ("/old/a.png", "20250101:1", "/shards/1", "/shards/1")
+    new = ("/new/a.png", "20260101:1", "/shards/2", "/shards/2")
+    found = deciding.references_of("a.png", [new, old], [], job)
+    assert [reference.source for reference in found.values()] == ["/shards/2"]
+    failed = ("", "20270101:1", "/shards/3", "/shards/3")
+    assert deciding.references_of("a.png", [failed, new, old], [], job) == {}
+
+
+def test_suspects_are_kept_from_the_others() -> None:
+    known = Reference("a", "/a", "1:1", split="train")
+    counts = {"train": 1, "train-suspects": 1}
+    one, _ = sharding.with_shard(tuple(known), counts)
+    other, _ = sharding.with_shard(tuple(known._replace(suspect=True)), counts)
+    assert one != other

@@ -8,21 +8,19 @@ file that breaks off is never filled up with black. Safe to call from many threa
 from __future__ import annotations
 
 import contextlib
-import enum
+import ctypes
 import hashlib
 import io
+import logging
 import operator
 import re
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import (
     BmpImagePlugin,
-    ExifTags,
     GifImagePlugin,
     Image,
-    ImageCms,
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
@@ -30,63 +28,31 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from captioner.images import headers
+from captioner.images.errors import ImageError, Reason, TooHeavy
+from captioner.images.limits import LIGHT, LIMITS, Limits
+from captioner.images.pixels import REDUCING_GAP, DecodedImage, square
+
+__all__ = [
+    "LIGHT",
+    "LIMITS",
+    "DecodedImage",
+    "ImageError",
+    "Limits",
+    "Reason",
+    "TooHeavy",
+    "content_hash",
+    "decode",
+    "from_array",
+    "from_pil",
+]
+
 # Pillow warns of broken metadata and large pictures, once for each wording: noise in a long job.
 # Set once here, since `warnings.catch_warnings` isn't safe among threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-class Reason(enum.StrEnum):
-    """Why an image has no pixels."""
-
-    EMPTY = "empty"  # no bytes at all
-    NOT_AN_IMAGE = "not_an_image"  # the first bytes are none of a format that is read here
-    TRUNCATED = "truncated"  # an image that breaks off
-    CORRUPT = "corrupt"  # an image by its first bytes that can't be decoded
-    TOO_LARGE = "too_large"  # over a limit, in bytes or in pixels
-    MISSING = "missing"  # listed, but gone when it was to be read
-    UNREADABLE = "unreadable"  # the storage failed; it may work the next time
-
-    @property
-    def permanent(self) -> bool:
-        """Whether trying the same file again can't help."""
-        return self not in (Reason.MISSING, Reason.UNREADABLE)
-
-
-class ImageError(Exception):
-    """An image that can't be read: `reason` is for counting, the text for people."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(reason, message)  # both, so that it can be pickled
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.args[1]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is refused as too large before it is decoded; telephones take 200-megapixel photos."""
-
-    bytes: int = 100_000_000
-    pixels: int = 200_000_000
-
-
-LIMITS = Limits()
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedImage:
-    """An upright picture squashed to a square, and how large it was.
-
-    Attributes:
-        pixels: uint8 [size, size, 3], RGB.
-        width: pixels across, upright, before resizing.
-        height: pixels down, upright, before resizing.
-    """
-
-    pixels: np.ndarray
-    width: int
-    height: int
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+with contextlib.suppress(Exception):  # libtiff prints what it finds wrong, by itself
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 # The plugin is called directly, not through `Image.open`, whose own limit on pixels is global.
@@ -101,21 +67,6 @@ _PLUGINS: tuple[tuple[re.Pattern[bytes], type[ImageFile.ImageFile]], ...] = (
      BmpImagePlugin.BmpImageFile),
 )  # fmt: skip
 
-_UPRIGHT = {  # Exif 2.32, table 6, tag 274
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ON_ITS_SIDE = (5, 6, 7, 8)
-
-# Before the exact resize an image is shrunk by a whole factor to no less than this many times
-# the size asked for: several times faster, and not visibly different.
-_REDUCING_GAP = 2
-
 
 def content_hash(data: bytes) -> str:
     """SHA-256 of the file's bytes, in hexadecimal: equal for equal files."""
@@ -128,10 +79,11 @@ def decode(data: bytes, size: int, limits: Limits = LIMITS) -> DecodedImage:
     Args:
         data: the whole file.
         size: pixels along each side of the result; the picture is squashed, not cropped.
-        limits: what is too large; both are known before anything is decoded.
+        limits: what is too large, which is known before anything is decoded.
 
     Raises:
-        ImageError: and nothing else, whatever the bytes.
+        ImageError: and nothing else, whatever the bytes; a `TooHeavy`, where it isn't the bytes
+            or pixels that are over the limit but what decoding it would cost.
     """
     if not data:
         raise ImageError(Reason.EMPTY, "the file is empty")
@@ -142,13 +94,16 @@ def decode(data: bytes, size: int, limits: Limits = LIMITS) -> DecodedImage:
         raise ImageError(Reason.NOT_AN_IMAGE, "not a JPEG, PNG, WebP, GIF, TIFF or BMP image")
     source, image = _Source(data), None
     try:
-        _check_canvas(data, limits)
+        claims = headers.claims(data)
+        limits.check_claims(claims)
         image = plugin(source)
-        _check_pixels(*image.size, limits)
+        limits.check_size(*image.size)
         source.opened = True
         header_size = image.size  # `draft` shrinks it
-        image.draft(None, (_REDUCING_GAP * size, _REDUCING_GAP * size))
-        return _square(image, header_size, size)
+        if not claims.rare:
+            image.draft(None, (REDUCING_GAP * size, REDUCING_GAP * size))
+        limits.check_memory(image, header_size, claims)
+        return square(image, header_size, size)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise some twenty kinds on broken files
@@ -163,7 +118,7 @@ def from_pil(image: Image.Image, size: int) -> DecodedImage:
     """
     try:
         image.load()
-        return _square(image, image.size, size)
+        return square(image, image.size, size)
     except ImageError:
         raise
     except Exception as error:
@@ -196,75 +151,6 @@ class _Source(io.BytesIO):
         if not self.opened and count is not None and len(found) < count:
             self.ran_out = True
         return found
-
-
-def _check_pixels(width: int, height: int, limits: Limits) -> None:
-    if width * height > limits.pixels:
-        raise ImageError(Reason.TOO_LARGE, f"{width:,} x {height:,} pixels, over {limits.pixels:,}")
-
-
-def _check_canvas(data: bytes, limits: Limits) -> None:
-    """An extended WebP's size, which Pillow tells only once it has made room for the pixels."""
-    if data[8:16] == b"WEBPVP8X":
-        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-        _check_pixels(width, height, limits)
-
-
-def _square(image: Image.Image, header_size: tuple[int, int], size: int) -> DecodedImage:
-    image.load()
-    width, height = header_size
-    orientation = _orientation(image)
-    if orientation in _ON_ITS_SIDE:
-        width, height = height, width
-    square = _to_rgb(image).resize(
-        (size, size), Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP
-    )
-    if orientation in _UPRIGHT:
-        square = square.transpose(_UPRIGHT[orientation])
-    return DecodedImage(np.array(square), width, height)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Exif's orientation, from 1 (upright) to 8; metadata that can't be read costs no image."""
-    with contextlib.suppress(Exception):
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = _from_16_bit(image)
-    elif image.mode in ("I", "F"):
-        image = _stretched(image)
-    elif image.mode == "LAB":
-        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
-    if image.has_transparency_data:
-        return _onto_white(image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    """The eight high bits, as Pillow does in colour; of 12-bit TIFFs too, which come as 16."""
-    bits = getattr(image, "tag_v2", {}).get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
-    return Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
-
-
-def _stretched(image: Image.Image) -> Image.Image:
-    """32-bit values have no agreed white: the smallest becomes black and the largest white."""
-    values = np.asarray(image, np.float32)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        raise ImageError(Reason.CORRUPT, "none of its values is a number")
-    low, high = finite.min(), finite.max()
-    values = (np.clip(np.nan_to_num(values, nan=low), low, high) - low) / (high - low or 1)
-    return Image.fromarray((values * 255).round().astype(np.uint8))
-
-
-def _onto_white(image: Image.Image) -> Image.Image:
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
 
 
 def _named(error: Exception, breaks_off: bool = False) -> ImageError:

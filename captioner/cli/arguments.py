@@ -1,0 +1,183 @@
+"""What the verbs share: the parser, arguments that several of them take, and reading them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from captioner import storage
+from captioner.errors import UserError
+from pipelines.job import MaxFailures
+
+if TYPE_CHECKING:
+    from pipelines.job import Job
+    from pipelines.jobs import Work
+
+_PIPELINE_NOTE = (
+    "Beam's own flags pass through: --runner, --direct_num_workers, --temp_location ..."
+)
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Shows a default where there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        shown = action.default not in (None, "", [], argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if shown else action.help or ""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see `{self.prog} --help`)")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+positive.__name__ = "whole number from 1"  # as argparse calls it when it refuses
+
+
+def add_verb(
+    verbs: argparse._SubParsersAction,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace, list[str]], None],
+    takes_beam_flags: bool = False,
+) -> argparse.ArgumentParser:
+    """A verb of the command. `run` is called with what was parsed, and Beam's own flags."""
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=_PIPELINE_NOTE if takes_beam_flags else None,
+        allow_abbrev=False,
+        formatter_class=HelpFormatter,
+    )
+    parser.set_defaults(run=run, takes_beam_flags=takes_beam_flags)
+    return parser
+
+
+def add_captions(parser: argparse.ArgumentParser, name: str, required: bool = False) -> None:
+    """The arguments that name a captioned collection."""
+    parser.add_argument(
+        f"--{name}", required=required, metavar="FILE", help="captions of the images"
+    )
+    parser.add_argument(
+        f"--{name}-format",
+        choices=("flickr8k", "coco", "jsonl", "csv"),
+        help="told from the file where it is not given",
+    )
+    parser.add_argument(
+        "--splits", metavar="DIR", help="lists of the images for training, development and test"
+    )
+
+
+def add_format(parser: argparse.ArgumentParser, default: str) -> None:
+    """What captions are written as."""
+    parser.add_argument(
+        "--format", choices=("jsonl", "jsonl.gz", "parquet"), help=f"of the captions; {default}"
+    )
+
+
+def add_shard_size(parser: argparse.ArgumentParser) -> None:
+    """How big finished shards are."""
+    parser.add_argument(
+        "--shard-size", type=positive, default=256, metavar="N", help="images a shard"
+    )
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """The arguments that both jobs, extract and caption, take."""
+    parser.add_argument(
+        "--batch-size", type=positive, default=32, metavar="N", help="images at once"
+    )
+    add_shard_size(parser)
+    parser.add_argument("--force", action="store_true", help="do again what is done")
+    parser.add_argument(
+        "--dedupe",
+        choices=("content",),
+        help="read each image once more at first, so that the same bytes are done once",
+    )
+    parser.add_argument(
+        "--max-failures",
+        type=MaxFailures.parse,
+        metavar="N|P%",
+        help="exit with 3 if more of the images that are tried fail",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only say how many images, how long and how much, from a sample",
+    )
+    parser.add_argument(
+        "--price-per-hour",
+        type=float,
+        metavar="P",
+        help="of a machine, for the dry run's cost",
+    )
+
+
+def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: list[str]) -> None:
+    """Run a job, and say what it did; or only what it would do.
+
+    Args:
+        work: what it does to its images; for a dry run its files are anywhere but in the output.
+        made: what the job makes.
+    """
+    from pipelines import estimating, jobs
+
+    if parsed.dry_run:
+        print(estimating.estimate(job, work).as_text(made, parsed.price_per_hour))
+    else:
+        print_run(jobs.run(job, work, asked(parsed), flags), parsed.output, made)
+
+
+def make_absolute(parsed: argparse.Namespace, *names: str) -> None:
+    """Local paths mean the same to every worker, wherever it was started."""
+    for name in names:
+        value = getattr(parsed, name)
+        setattr(parsed, name, value and storage.absolute(value))
+
+
+def given(parsed: argparse.Namespace, options: type) -> Any:
+    """`options`, a dataclass, with what was given on the command line and its own defaults."""
+    names = {field.name for field in dataclasses.fields(options)}
+    given = {name: value for name, value in vars(parsed).items() if value is not None}
+    return options(**{name: value for name, value in given.items() if name in names})
+
+
+def asked(parsed: argparse.Namespace) -> dict[str, object]:
+    """What was asked for, as a run's manifest has it."""
+    hidden = {"run", "takes_beam_flags", "dry_run", "price_per_hour"}
+    known = {name: value for name, value in vars(parsed).items() if name not in hidden}
+    if known.get("max_failures"):
+        known["max_failures"] = str(parsed.max_failures)
+    return known
+
+
+def _pace(manifest: dict[str, Any]) -> str:
+    rate = manifest["images_per_second"]
+    return f"{manifest['seconds']:.0f} s" + (f", {rate:.1f} images a second" if rate else "")
+
+
+def print_run(manifest: dict[str, Any], output: str, made: str) -> None:
+    """Say what a job did."""
+    images = manifest["images"]
+    failed = sum(images["failed"].values())
+    print(
+        f"{images['seen']} images: {images['done']} done now, {images['skipped']} done before, "
+        f"{failed} failed now, {images['failed_before']} failed before "
+        f"({_pace(manifest)})"
+    )
+    for reason, number in images["failed"].items():
+        print(f"  {number} {reason}: see {storage.join(output, 'failures')}")
+    print(f"the {made} are in {output}")

@@ -1,0 +1,109 @@
+"""The command itself: finds the verb, and says a mistake in one line."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+
+from captioner import __version__
+from captioner.cli import caption, compact, evaluate, extract, scenes, train, verify
+from captioner.cli.arguments import Parser
+from captioner.errors import UserError
+
+_DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
+_STATUSES = """exit status:
+  0  done
+  2  a mistake that you can mend: it is said in one line
+  3  the job came to its end, with more failures than --max-failures allows
+  4  verify found something
+"""
+# What a user can mend: a full disk, a path that can't be written or is of the wrong kind, a disk
+# or mount that fails however often it is tried.
+_MENDABLE = {
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
+
+# What Beam adds to what its workers raise.
+_BEAM_NOTE = re.compile(r" \[while running '.*'\]$")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit status: 0, or that of a `UserError`, which is said in one line.
+    """
+    _quieten()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parsed, others = _parser(arguments).parse_known_args(arguments)
+        if others and not parsed.takes_beam_flags:
+            raise UserError(f"unknown argument: {others[0]} (see `captioner {parsed.verb} --help`)")
+        parsed.run(parsed, others)
+    except Exception as error:
+        mistake = _mendable(error)
+        if mistake is None:
+            raise
+        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        return mistake.status
+    return 0
+
+
+def _mendable(error: BaseException | None) -> UserError | None:
+    """What a user can mend, if it is that; engines wrap what their workers raise."""
+    while error:
+        if isinstance(error, UserError):
+            return type(error)(_BEAM_NOTE.sub("", str(error)))
+        if isinstance(error, OSError) and error.errno in _MENDABLE:
+            return UserError(f"{error.filename or 'output'}: {os.strerror(error.errno)}")
+        if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow says it in words only
+            return UserError(f"{os.strerror(errno.ENOSPC)}, perhaps in {tempfile.gettempdir()}")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _quieten() -> None:
+    """Keep libraries' remarks, which no user of ours can act on, off the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger().setLevel(logging.ERROR)
+    # It logs what it raises.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="You are using a Python version")
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="captioner",
+        description=_DESCRIPTION,
+        epilog=_STATUSES,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"captioner {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    scenes.add(verbs)
+    extract.add(verbs)
+    train.add(verbs)
+    caption.add(verbs, any(word.split("=")[0] == "--input" for word in arguments))
+    evaluate.add(verbs)
+    verify.add(verbs)
+    compact.add(verbs)
+    return parser

@@ -1,0 +1,28 @@
+"""`captioner evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+
+from captioner.cli.arguments import add_captions, add_verb
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    parser = add_verb(verbs, "evaluate", "Score captions against references.", _run)
+    parser.add_argument("--captions", required=True, metavar="OUT", help="made by caption")
+    add_captions(parser, "references", required=True)
+    parser.add_argument("--split", choices=("train", "dev", "test"), help="test, else dev")
+    parser.add_argument("--show", type=int, default=12, metavar="N", help="captions to print")
+
+
+def _run(parsed: argparse.Namespace, _: list[str]) -> None:
+    from captioner.evaluation import evaluate
+
+    evaluation = evaluate(
+        parsed.captions,
+        parsed.references,
+        parsed.references_format,
+        parsed.splits,
+        parsed.split,
+    )
+    print(evaluation.as_text(parsed.show))

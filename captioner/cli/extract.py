@@ -1,0 +1,93 @@
+"""`captioner extract`."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+
+from captioner import storage
+from captioner.cli.arguments import (
+    add_captions,
+    add_job,
+    add_verb,
+    given,
+    make_absolute,
+    positive,
+    run_job,
+)
+from captioner.errors import UserError
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    summary = "Turn images into features: sharded TFRecords that training reads."
+    parser = add_verb(verbs, "extract", summary, _run, takes_beam_flags=True)
+    parser.add_argument(
+        "--input", required=True, metavar="DIR|LIST", help="a directory, gs://, s3://, or a list"
+    )
+    parser.add_argument("--output", required=True, metavar="OUT", help="where the features go")
+    add_captions(parser, "captions")
+    parser.add_argument(
+        "--descriptions", metavar="FILE", help="also write the cleaned captions to this file"
+    )
+    parser.add_argument(
+        "--encoder", default="xception", metavar="NAME", help="of keras.applications"
+    )
+    parser.add_argument(
+        "--encoder-weights",
+        default="imagenet",
+        metavar="imagenet|PATH|none",
+        help="downloaded by Keras, your own, or untrained",
+    )
+    parser.add_argument("--encoder-layer", default="", metavar="NAME", help="instead of the last")
+    parser.add_argument(
+        "--features", choices=("pooled", "grid"), default="pooled", help="a vector, or one a place"
+    )
+    parser.add_argument(
+        "--image-size", type=positive, metavar="N", help="pixels; the encoder's own"
+    )
+    parser.add_argument(
+        "--grid-size", type=int, default=0, metavar="N", help="average the grid to N x N; 0 doesn't"
+    )
+    add_job(parser)
+
+
+def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
+    from pipelines import checking, options
+
+    options.parse(flags)
+    make_absolute(parsed, "input", "output", "captions", "splits")
+    checking.check_paths(parsed.input, parsed.output)
+    collection = (parsed.captions, parsed.captions_format, parsed.splits)
+    if parsed.captions:
+        print(checking.report_captions(parsed.input, *collection))
+    if parsed.descriptions:
+        _write_descriptions(parsed)
+    from captioner import encoders
+    from pipelines import extract_features
+    from pipelines.job import JobOptions
+
+    encoder = encoders.create(
+        parsed.encoder,
+        parsed.encoder_weights,
+        layer=parsed.encoder_layer,
+        features=parsed.features,
+        image_size=parsed.image_size,
+        grid_size=parsed.grid_size,
+    )
+    checking.check_sample(parsed.input, parsed.output)
+    job = extract_features.job(
+        parsed.input, parsed.output, encoder, *collection, given(parsed, JobOptions)
+    )
+    with tempfile.TemporaryDirectory(prefix="captioner-") as elsewhere:
+        directory = elsewhere if parsed.dry_run else parsed.output
+        work = extract_features.work(encoder, directory, parsed.batch_size)
+        run_job(parsed, job, work, "features", flags)
+
+
+def _write_descriptions(parsed: argparse.Namespace) -> None:
+    from captioner import corpora
+
+    if not parsed.captions:
+        raise UserError("--descriptions needs --captions")
+    collection = corpora.read(parsed.captions, parsed.captions_format, parsed.splits)
+    corpora.write_descriptions(collection, storage.absolute(parsed.descriptions))

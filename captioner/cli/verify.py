@@ -1,0 +1,27 @@
+"""`captioner verify`."""
+
+from __future__ import annotations
+
+import argparse
+
+from captioner.cli.arguments import add_verb, make_absolute
+from captioner.errors import ProblemsFound
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the command."""
+    summary = "Check that an output is whole: its files against its manifests and indexes."
+    parser = add_verb(verbs, "verify", summary, _run)
+    parser.add_argument("output", metavar="OUT", help="made by extract or caption")
+
+
+def _run(parsed: argparse.Namespace, _: list[str]) -> None:
+    make_absolute(parsed, "output")
+    from captioner.verifying import verify
+
+    report = verify(parsed.output)
+    for problem in report.problems:
+        print(problem)
+    print(report)
+    if report.problems:
+        raise ProblemsFound(f"{parsed.output}: {len(report.problems)} problems, named above")

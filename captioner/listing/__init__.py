@@ -1,0 +1,67 @@
+"""What images an input names: their ids, and where each is.
+
+An input is a directory or prefix, an archive, a list or an inventory of files (`lists`), or the
+failures of an earlier run (`failed`). Archives are listed as their members wherever they are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from captioner import archives, storage
+from captioner.listing import failed, lists
+from captioner.listing.listed import Listed, as_listed, enter, image_id, look_up
+
+__all__ = [
+    "Listed",
+    "archive",
+    "as_listed",
+    "enter",
+    "everything",
+    "failed",
+    "image_id",
+    "is_archive",
+    "is_list",
+    "lists",
+    "look_up",
+]
+
+
+def is_archive(source: str) -> bool:
+    """Whether an input is one archive."""
+    return archives.is_archive(source) and storage.exists(source)
+
+
+def is_list(source: str) -> bool:
+    """Whether an input is a file that names images."""
+    return storage.exists(source) and not archives.is_archive(source)
+
+
+def archive(source: str) -> Listed:
+    """An input that is one archive; its id is its name."""
+    directory = source.rpartition("/")[0]
+    return look_up((image_id(source, directory), (source, "", "", "")))
+
+
+def everything(source: str) -> Iterator[Listed]:
+    """The images of an input, one after the other; a job lists the same in parallel."""
+    if output := failed.output_of(source):
+        yield from failed.everything(source, output)
+        return
+    for found in _found(source):
+        if archives.is_archive(found[1][0]):
+            yield from enter(found)
+        else:
+            yield found
+
+
+def _found(source: str) -> Iterator[Listed]:
+    """The files of an input; archives are files too."""
+    if is_archive(source):
+        yield archive(source)
+    elif is_list(source):
+        for part in lists.parts(source):
+            yield from map(look_up, lists.read(part))
+    else:
+        for entry in storage.walk(source):
+            yield as_listed(entry, source)

@@ -1,0 +1,105 @@
+"""The failures of an earlier run as an input: images to try again.
+
+``OUTPUT/failures``, or one file in it, names the images of that output whose newest outcome is a
+failure. Each keeps its id; the stamps are looked up anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from captioner import archives, shards, storage
+from captioner.archives import places
+from captioner.listing.listed import Listed, enter, look_up
+
+_FAILURES = "failures"
+
+# id: run, task, reason or empty, uri, source. The greatest of an id is its newest.
+Ended = tuple[str, tuple[str, str, str, str, str]]
+# (uri, id) of an archive: the id and the URI of a member that failed
+Member = tuple[tuple[str, str], tuple[str, str]]
+
+
+def output_of(source: str) -> str | None:
+    """The output directory whose failures an input is; None for any other input."""
+    directory, _, name = source.rstrip("/").rpartition("/")
+    if name != _FAILURES:
+        directory, _, name = directory.rpartition("/")
+    is_output = name == _FAILURES and storage.is_directory(storage.join(directory, "index"))
+    return directory if is_output else None
+
+
+def ids_in(source: str, output: str) -> frozenset[str] | None:
+    """The ids that an input is restricted to: those of one file; None for the whole directory."""
+    if source.rstrip("/") == storage.join(output, _FAILURES):
+        return None
+    lines = storage.read_bytes(source).decode().splitlines()
+    return frozenset(json.loads(line)["id"] for line in lines)
+
+
+def outcomes(index: str) -> Iterator[Ended]:
+    """How the images of a finished shard ended, given its index."""
+    summary, ended = shards.read_index(index)
+    sources = _sources(index) if summary.failed else {}
+    for one in ended:
+        state = (one.failure, one.uri, sources.get(one.id, ""))
+        yield one.id, (summary.run, summary.task, *state)
+
+
+def to_retry(ended: Ended, ids: frozenset[str] | None) -> Iterator[Listed | Member]:
+    """An image's newest outcome as the image to try again; nothing if there is a result.
+
+    A member of an archive comes as a `Member`: the archive has to be listed anew.
+    """
+    id, (_, _, failure, uri, source) = ended
+    if not failure or not uri or (ids is not None and id not in ids):
+        return
+    if archives.is_archive(source):
+        yield (source, places.archive_id(id, uri, source)), (id, uri)
+    else:
+        yield id, (uri, "", "", "")
+
+
+def in_archive(grouped: tuple[tuple[str, str], Iterable[tuple[str, str]]]) -> Iterator[Listed]:
+    """The failed members of one archive as it is now.
+
+    All its members where it could not be listed to its end. What is no longer in it is kept, and
+    fails when it is read.
+    """
+    (source, archive_id), members = grouped
+    wanted = dict(members)
+    is_whole = wanted.pop(archive_id, None) is not None
+    for listed in enter(look_up((archive_id, (source, "", "", "")))):
+        if wanted.pop(listed[0], None) is not None or is_whole:
+            yield listed
+    for id, uri in wanted.items():
+        name = places.place_of(uri, source).get("name", "")
+        gone = places.uri_of(source, places.Inside(name, "", {"missing": 1}))
+        yield id, (gone, "", source, source)
+
+
+def everything(source: str, output: str) -> Iterator[Listed]:
+    """The images to try again, one after the other; a job lists the same in parallel."""
+    newest: dict[str, tuple[str, str, str, str, str]] = {}
+    for index in shards.finished(output):
+        for id, ended in outcomes(index):
+            newest[id] = max(ended, newest.get(id, ended))
+    ids = ids_in(source, output)
+    inside: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for ended in newest.items():
+        for found in to_retry(ended, ids):
+            if isinstance(found[0], tuple):
+                inside.setdefault(found[0], []).append(found[1])
+            else:
+                yield look_up(found)
+    for grouped in inside.items():
+        yield from in_archive(grouped)
+
+
+def _sources(index: str) -> dict[str, str]:
+    """The files that failed images are inside of, by id."""
+    directory, _, name = index.rpartition("/")
+    failures = storage.join(directory.rpartition("/")[0], _FAILURES, name)
+    lines = storage.read_bytes(failures).decode().splitlines()
+    return {row["id"]: row["source"] for row in map(json.loads, lines)}

@@ -1,0 +1,62 @@
+"""A listed image, as it goes to the plan."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+import urllib.parse
+from collections.abc import Iterator
+
+from captioner import archives, storage
+from captioner.storage import Entry
+
+# id: uri, stamp, source, group; see `tasks.Reference`. A plain tuple, which Beam encodes itself.
+Listed = tuple[str, tuple[str, str, str, str]]
+
+
+def as_listed(entry: Entry, root: str) -> Listed:
+    """A file below `root`, by its id."""
+    return image_id(entry.uri, root), (entry.uri, entry.stamp, "", entry.checksum)
+
+
+def image_id(uri: str, root: str) -> str:
+    """The path of `uri` relative to `root`, in Unicode's NFC, the same wherever the files are.
+
+    Bytes that aren't UTF-8 are written as ``\\xff``.
+    """
+    if uri.startswith("file://"):
+        uri, root = _path(uri), _path(root) if root.startswith("file://") else os.path.abspath(root)
+    return unicodedata.normalize("NFC", uri.removeprefix(root.rstrip("/") + "/"))
+
+
+def look_up(listed: Listed) -> Listed:
+    """The same with its stamp and its group, where they aren't known.
+
+    What isn't there, or can't be asked for, stays as it is: it fails when it is read.
+    """
+    id, (uri, stamp, source, _) = listed
+    if stamp:
+        return listed
+    try:
+        entry = storage.entry(uri)
+    except (OSError, ValueError):
+        return listed
+    return (id, (uri, entry.stamp, source, entry.checksum)) if entry else listed
+
+
+def enter(listed: Listed) -> Iterator[Listed]:
+    """The members of an archive that may be images; see `archives.members`."""
+    id, (uri, stamp, _, _) = listed
+    for member in archives.members(uri, stamp):
+        if member.name is not None:
+            name = unicodedata.normalize("NFC", member.name)
+            yield f"{id}/{name}", (member.uri, member.stamp, uri, member.group)
+        elif member.uri == uri:
+            yield listed
+        else:
+            yield id, (member.uri, stamp, uri, member.uri)
+
+
+def _path(uri: str) -> str:
+    raw = urllib.parse.unquote_to_bytes(uri.removeprefix("file://"))
+    return raw.decode(errors="backslashreplace")

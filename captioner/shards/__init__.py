@@ -1,0 +1,66 @@
+"""Finished shards: the output directory of a job, and how a shard gets into it.
+
+An output directory (of features or of captions) holds::
+
+    shards/TASK.EXTENSION        the data; a shard is finished the moment this is there
+    index/TASK-DATA.jsonl        first line: the shard's `Summary`; then one `Outcome` an image
+    failures/TASK-DATA.jsonl     the images that failed, where there are any
+    attempts/TASK                mark of a task that was begun: the URI of its plan
+    plans/RUN/                   which images make up which task of a run
+    runs/RUN.json                what a run was asked and what it did
+
+A shard is named after its task; its files are only ever created, never changed, index first and
+data last. So two attempts at a task, or two runs at once, end with one shard, and a killed run
+leaves whole shards only. DATA is the beginning of the data's SHA-256: attempts that end differently
+(a read that failed once) publish an index each, and the name says which of them belongs to the data
+that was first.
+"""
+
+from captioner.shards.history import (
+    finished,
+    latest_settings,
+    newest,
+    other_than,
+    parse_index,
+    read_index,
+    read_summary,
+    recount,
+    unfinished,
+)
+from captioner.shards.names import extension_of, index_name, sha256_of, task_of
+from captioner.shards.summary import (
+    FORMAT,
+    MANIFEST_FORMAT,
+    Failure,
+    Outcome,
+    Summary,
+    fingerprint,
+    new_run,
+)
+from captioner.shards.writer import DataFormat, ShardWriter, Spool
+
+__all__ = [
+    "DataFormat",
+    "FORMAT",
+    "Failure",
+    "MANIFEST_FORMAT",
+    "Outcome",
+    "ShardWriter",
+    "Spool",
+    "Summary",
+    "extension_of",
+    "fingerprint",
+    "finished",
+    "index_name",
+    "latest_settings",
+    "new_run",
+    "newest",
+    "other_than",
+    "parse_index",
+    "read_index",
+    "read_summary",
+    "recount",
+    "sha256_of",
+    "task_of",
+    "unfinished",
+]

@@ -1,0 +1,105 @@
+"""What an output directory holds already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from captioner import storage
+from captioner.errors import UserError
+from captioner.shards.names import index_name, task_of, task_of_index
+from captioner.shards.summary import Outcome, Summary
+
+
+def finished(output: str) -> Iterator[str]:
+    """The index files of the finished shards."""
+    # Data before indexes: whatever data is seen, its index was there before it.
+    data = list(storage.walk(storage.join(output, "shards")))
+    indexes: dict[str, list[str]] = {}
+    for entry in storage.walk(storage.join(output, "index")):
+        indexes.setdefault(task_of_index(entry.uri), []).append(entry.uri)
+    for entry in data:
+        found = indexes.get(task_of(entry.uri), [])
+        yield found[0] if len(found) == 1 else _index_of(output, entry.uri)
+
+
+def unfinished(output: str) -> Iterator[str]:
+    """The marks of tasks that were begun and have no shard: killed, or still under way."""
+    data = storage.walk(storage.join(output, "shards"))
+    done = {task_of(entry.uri) for entry in data}
+    for entry in storage.walk(storage.join(output, "attempts")):
+        if storage.name(entry.uri) not in done:
+            yield entry.uri
+
+
+def other_than(output: str, known: set[str]) -> list[Summary]:
+    """The summaries of the finished shards of other tasks than the `known` ones."""
+    found = (index for index in finished(output) if task_of_index(index) not in known)
+    return [read_index(index)[0] for index in found]
+
+
+def recount(output: str, settings: str) -> tuple[list[Summary], Counter[str]]:
+    """The shards of some settings, and how many images of each split have a result in them."""
+    summaries: list[Summary] = []
+    newest: dict[str, tuple[str, str, str]] = {}
+    for summary, outcomes in map(read_index, finished(output)):
+        if summary.settings == settings:
+            summaries.append(summary)
+            for outcome in outcomes:
+                ended = (summary.run, summary.split, outcome.failure)
+                newest[outcome.id] = max(ended, newest.get(outcome.id, ended))
+    return summaries, Counter(split for _, split, failure in newest.values() if not failure)
+
+
+def read_summary(output: str, file: str) -> Summary:
+    """The summary of the finished shard whose data file, relative to `output`, is `file`."""
+    return read_index(_index_of(output, storage.join(output, file)))[0]
+
+
+def read_index(index: str) -> tuple[Summary, list[Outcome]]:
+    """What an index file says: the shard's summary, and how each image ended.
+
+    Raises:
+        UserError: it is not there.
+    """
+    try:
+        return parse_index(storage.read_bytes(index))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{index}: the index of a shard is missing; see what else is with `captioner verify`"
+        ) from error
+
+
+def parse_index(content: bytes) -> tuple[Summary, list[Outcome]]:
+    """The inverse of what an index file is written as."""
+    first, *rest = content.decode().splitlines()
+    return Summary.from_line(first), [Outcome(**json.loads(line)) for line in rest]
+
+
+def newest(output: str, settings: str) -> dict[str, str]:
+    """The task that holds the outcome of each id that counts, be it a result or a failure.
+
+    It is the newest of those made with `settings` (a fingerprint), and where there is none, of the
+    others.
+    """
+    found: dict[str, tuple[bool, str, str]] = {}
+    for index in finished(output):
+        summary, outcomes = read_index(index)
+        made = (summary.settings == settings, summary.run, summary.task)
+        for outcome in outcomes:
+            found[outcome.id] = max(made, found.get(outcome.id, made))
+    return {id: task for id, (_, _, task) in found.items()}
+
+
+def latest_settings(output: str) -> str:
+    """The settings (a fingerprint) of the latest run that came to its end; empty without one."""
+    runs = max((entry.uri for entry in storage.walk(storage.join(output, "runs"))), default=None)
+    return json.loads(storage.read_bytes(runs))["settings"] if runs else ""
+
+
+def _index_of(output: str, data: str) -> str:
+    """The index of a finished shard, told from the content of its data file."""
+    sha256 = hashlib.sha256(storage.read_bytes(data)).hexdigest()
+    return storage.join(output, "index", index_name(task_of(data), sha256))

@@ -1,0 +1,103 @@
+"""What is there, what should be there, and what is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import NamedTuple
+
+from captioner import storage
+from captioner.errors import UserError
+from captioner.shards import Summary
+
+
+class Problem(NamedTuple):
+    """What is wrong with a file, given relative to the output directory.
+
+    `kind` is missing, truncated, altered, unreadable (no longer of its format), stray (no shard's),
+    stale (derived from shards, and behind them) or unfinished (of a run that has no manifest).
+    """
+
+    file: str
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.kind}: {self.detail}"
+
+
+@dataclasses.dataclass
+class Report:
+    """What `verify` found.
+
+    Args:
+        problems: in the order of their files.
+        shards: data files there are.
+        done, failed: outcomes in them; of one image there may be several.
+        leftovers: files that killed attempts left and that nothing reads.
+    """
+
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+    shards: int = 0
+    done: int = 0
+    failed: int = 0
+    leftovers: int = 0
+
+    def __str__(self) -> str:
+        kinds = Counter(problem.kind for problem in self.problems)
+        found = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+        left = f" ({self.leftovers} files that killed attempts left, harmless)"
+        return (
+            f"{self.shards} shards with {self.done} results and {self.failed} failures: "
+            f"{found or 'all is well'}{left if self.leftovers else ''}"
+        )
+
+
+class Named(NamedTuple):
+    """A shard as a manifest describes it."""
+
+    summary: Summary
+    manifest: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """The files of an output directory, relative to it."""
+
+    output: str
+    manifests: set[str]
+    data: set[str]
+    indexes: set[str]
+    failures: set[str]
+
+    @classmethod
+    def of(cls, output: str) -> Files:
+        """What there is.
+
+        Raises:
+            UserError: no output of a job.
+        """
+        # In the order in which one needs the other, so that a job may be running meanwhile.
+        names = ("runs", "shards", "index", "failures")
+        found = [
+            {relative(entry.uri, output) for entry in storage.walk(storage.join(output, name))}
+            for name in names
+        ]
+        if not any(found):
+            raise UserError(f"{output}: there is no output of a job here")
+        return cls(output, *found)
+
+    def read(self, file: str) -> bytes:
+        """A file's content."""
+        return storage.read_bytes(storage.join(self.output, file))
+
+
+def relative(uri: str, output: str) -> str:
+    """The path of a file below `output`."""
+    return uri.removeprefix(storage.join(output, ""))
+
+
+def said(error: Exception) -> str:
+    """What an exception says, on one line."""
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())[:200]

@@ -1,0 +1,88 @@
+"""PLAN: what earlier runs left, finished and unfinished."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import unicodedata
+from collections.abc import Iterator
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from captioner import shards, storage
+from captioner.errors import UserError
+from captioner.tasks import Task
+from pipelines.job import Job
+
+# id in NFC: id, run, stamp, failure, permanent, split
+Done = tuple[str, tuple[str, str, str, str, bool, str]]
+
+
+@dataclasses.dataclass(eq=False)
+class ReadFinished(beam.PTransform):
+    """The finished shards of the job's output that were made with the same settings.
+
+    Tags of the result: "summaries", their `shards.Summary` lines; "outcomes", their images, `Done`.
+    """
+
+    job: Job
+
+    def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
+        found = (
+            begin
+            | beam.Create([self.job.output])
+            | "List finished shards" >> beam.FlatMap(shards.finished)
+            | "One index each" >> beam.Reshuffle()
+            | "Read indexes"
+            >> beam.ParDo(ReadIndex(self.job.settings)).with_outputs("summaries", main="outcomes")
+        )
+        return {"outcomes": found.outcomes, "summaries": found.summaries}
+
+
+@dataclasses.dataclass(eq=False)
+class ReadIndex(beam.DoFn):
+    """A finished shard's outcomes, and under the tag "summaries" its summary's line.
+
+    Args:
+        settings: shards of other settings are passed over: for this job they don't count as done.
+    """
+
+    settings: str
+
+    def process(self, index: str) -> Iterator[Done | TaggedOutput]:
+        summary, outcomes = shards.read_index(index)
+        if summary.settings != self.settings:
+            return
+        yield TaggedOutput("summaries", summary.to_line())
+        for outcome in outcomes:
+            state = (outcome.stamp, outcome.failure, outcome.permanent, summary.split)
+            yield unicodedata.normalize("NFC", outcome.id), (outcome.id, summary.run, *state)
+
+
+@dataclasses.dataclass(eq=False)
+class ReadSuspects(beam.PTransform):
+    """The images of tasks that were begun and never finished: (id, True).
+
+    Args:
+        output: the output directory.
+    """
+
+    output: str
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        return (
+            begin
+            | beam.Create([self.output])
+            | "List unfinished" >> beam.FlatMap(shards.unfinished)
+            | "One attempt each" >> beam.Reshuffle()
+            | "Read their images" >> beam.FlatMap(suspects)
+        )
+
+
+def suspects(attempt: str) -> Iterator[tuple[str, bool]]:
+    """The images of the task that a mark in ``attempts/`` is about."""
+    # Whoever tidies up old plans loses no image by it.
+    with contextlib.suppress(UserError, FileNotFoundError):
+        for reference in Task.read(storage.read_bytes(attempt).decode()).references:
+            yield unicodedata.normalize("NFC", reference.id), True

@@ -1,0 +1,194 @@
+"""Verifying: a whole output is clean, and whatever happens to a file of it is named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from captioner import cli
+from captioner.verifying import verify
+from tests.outputs import CaptionJob, FeatureJob, grow
+
+
+def found(output: Path) -> set[tuple[str, str]]:
+    """Files and kinds of the problems of an output."""
+    return {(problem.file, problem.kind) for problem in verify(str(output)).problems}
+
+
+@pytest.fixture
+def captioned(tmp_path: Path, picture) -> Path:
+    """The output of a caption job over four images, one of which failed: a single shard."""
+    job = CaptionJob(tmp_path)
+    for number in range(3):
+        picture(job.input / f"{number}.png")
+    (job.input / "empty.png").touch()
+    job.run()
+    return job.output
+
+
+@pytest.fixture
+def features(tmp_path: Path, picture) -> FeatureJob:
+    """A feature job that has run."""
+    job = FeatureJob(tmp_path)
+    for number in range(6):
+        picture(job.input / f"{number}.png")
+    job.run()
+    return job
+
+
+def only(output: Path, directory: str) -> Path:
+    """The one file in a directory of an output."""
+    (file,) = (output / directory).iterdir()
+    return file
+
+
+def alter(file: Path, old: str, new: str) -> None:
+    """Replace a text of a file."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet", "features"])
+def test_an_output_of_several_runs_is_clean(kind: str, tmp_path: Path, picture) -> None:
+    job = FeatureJob(tmp_path) if kind == "features" else CaptionJob(tmp_path, kind)
+    grow(job, picture)
+    report = verify(str(job.output))
+    assert report.problems == []
+    assert (report.done, report.failed) == (12, 3)
+    assert report.shards == len(list((job.output / "shards").iterdir()))
+    assert str(report).endswith("shards with 12 results and 3 failures: all is well")
+
+
+@pytest.mark.parametrize(
+    ("directory", "kind", "damage"),
+    [
+        ("shards", "missing", Path.unlink),
+        ("shards", "truncated", lambda file: file.write_bytes(file.read_bytes()[:-9])),
+        ("shards", "altered", lambda file: alter(file, "the colour", "the flavour")),
+        ("index", "missing", Path.unlink),
+        ("index", "unreadable", lambda file: file.write_bytes(file.read_bytes()[:-9])),
+        ("index", "altered", lambda file: alter(file, '"permanent": true', '"permanent": false')),
+        ("index", "altered", lambda file: alter(file, '"done": 3', '"done": 4')),
+        ("failures", "missing", Path.unlink),
+        ("failures", "unreadable", lambda file: file.write_bytes(b"?\n")),
+        ("failures", "altered", lambda file: alter(file, '"empty.png"', '"other.png"')),
+        ("failures", "altered", lambda file: file.write_bytes(b"")),
+        ("runs", "unreadable", lambda file: file.write_bytes(file.read_bytes()[:-9])),
+        ("runs", "unreadable", lambda file: alter(file, '"done": 3', '"done": 4')),
+        ("runs", "unreadable", lambda file: alter(file, '"format": 1', '"format": 2')),
+    ],
+)
+def test_a_damaged_file_is_named(
+    captioned: Path, directory: str, kind: str, damage: Callable[[Path], object]
+) -> None:
+    file = only(captioned, directory)
+    damage(file)
+    assert (f"{directory}/{file.name}", kind) in found(captioned)
+
+
+def test_nothing_but_the_damaged_file_is_named(captioned: Path) -> None:
+    file = only(captioned, "shards")
+    alter(file, "the colour", "the flavour")
+    assert found(captioned) == {(f"shards/{file.name}", "altered")}
+
+
+def test_data_that_no_index_knows_is_stray(captioned: Path) -> None:
+    (captioned / "shards/images-0123.jsonl").write_text("{}\n")
+    assert found(captioned) == {("shards/images-0123.jsonl", "stray")}
+
+
+def test_finished_shards_of_a_killed_run_are_unfinished_until_a_run_adopts_them(
+    tmp_path: Path, picture
+) -> None:
+    job = CaptionJob(tmp_path)
+    grow(job, picture)
+    for manifest in (job.output / "runs").iterdir():
+        manifest.unlink()
+    problems = found(job.output)
+    assert {kind for _, kind in problems} == {"unfinished"}
+    assert len(problems) == len(list((job.output / "shards").iterdir()))
+    job.run()
+    assert found(job.output) == set()
+
+
+def test_unfinished_data_that_was_cut_short_is_not_what_its_index_says(captioned: Path) -> None:
+    only(captioned, "runs").unlink()
+    file = only(captioned, "shards")
+    file.write_bytes(file.read_bytes()[:-9])
+    assert found(captioned) == {(f"shards/{file.name}", "altered")}
+
+
+def test_data_that_is_no_gzip_is_unreadable_even_where_all_checksums_are_right(
+    tmp_path: Path, picture, monkeypatch
+) -> None:
+    class Broken(gzip.GzipFile):
+        def __init__(self, path: str) -> None:
+            self.path = path
+            super().__init__(path, "wb")
+
+        def close(self) -> None:
+            super().close()
+            Path(self.path).write_bytes(Path(self.path).read_bytes()[:-9])
+
+    job = CaptionJob(tmp_path, "jsonl.gz")
+    picture(job.input / "0.png")
+    from captioner import captions
+
+    broken = captions.FORMATS["jsonl.gz"]._replace(open_spool=Broken)
+    with monkeypatch.context() as patch:
+        patch.setitem(captions.FORMATS, "jsonl.gz", broken)
+        job.run()
+    assert found(job.output) == {(f"shards/{only(job.output, 'shards').name}", "unreadable")}
+
+
+def test_what_killed_attempts_left_is_counted_and_no_problem(captioned: Path) -> None:
+    index = only(captioned, "index")
+    for directory in ("index", "failures"):
+        for name in (f"{index.name.rpartition('-')[0]}-0123.jsonl", "images-4567-89ab.jsonl"):
+            (captioned / directory / name).write_text("half of i")
+    report = verify(str(captioned))
+    assert (report.problems, report.leftovers) == ([], 4)
+    assert "4 files that killed attempts left" in str(report)
+
+
+def test_the_command_ends_with_4_if_there_is_a_problem(captioned: Path, tmp_path, capsys) -> None:
+    assert cli.main(["verify", str(captioned)]) == 0
+    assert "1 shards with 3 results and 1 failures: all is well" in capsys.readouterr().out
+    index = only(captioned, "index")
+    index.unlink()
+    assert cli.main(["verify", str(captioned)]) == 4
+    said = capsys.readouterr()
+    assert f"index/{index.name}: missing: " in said.out
+    assert said.err == f"error: {captioned}: 1 problems, named above\n"
+    assert cli.main(["verify", str(tmp_path / "in")]) == 2
+
+
+def test_features_are_checked_with_their_dataset(features: FeatureJob) -> None:
+    output = features.output
+    dataset = output / "dataset.json"
+    whole = dataset.read_text()
+    dataset.unlink()
+    assert found(output) == {("dataset.json", "missing")}
+    dataset.write_text(whole[:-9])
+    assert found(output) == {("dataset.json", "unreadable")}
+    for old, new in ((": 6", ": 7"), ('"superseded": 0', '"superseded": 1')):
+        dataset.write_text(whole.replace(old, new))
+        assert found(output) == {("dataset.json", "stale")}
+    values = json.loads(whole)
+    values["shards"][""].append("shards/images-0123.tfrecord.gz")
+    dataset.write_text(json.dumps(values))
+    assert ("shards/images-0123.tfrecord.gz", "missing") in found(output)
+
+
+def test_the_weights_of_the_encoder_are_checked(features: FeatureJob) -> None:
+    weights = only(features.output, "encoders")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-99])
+    assert found(features.output) == {(f"encoders/{weights.name}", "altered")}
+    weights.unlink()
+    assert found(features.output) == {(f"encoders/{weights.name}", "missing")}
