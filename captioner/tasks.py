@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -31,6 +33,19 @@ class Reference(NamedTuple):
     after: str = ""
     suspect: bool = False
     captions: tuple[str, ...] = ()
+
+
+_TWIN = re.compile("#twin-[0-9a-f]{8}$")
+
+
+def twin_id(id: str, name: str) -> str:
+    """The id of a file whose id another file has: names that differ in normalisation only."""
+    return f"{id}#twin-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def shared_id(id: str) -> str:
+    """The id that a `twin_id` comes from; of any other id itself."""
+    return _TWIN.sub("", id)
 
 
 @dataclasses.dataclass(frozen=True)

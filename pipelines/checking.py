@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator
 
 from captioner import corpora, listing, records, storage
 from captioner.corpora import CorpusReport
 from captioner.errors import UserError
+from captioner.images import Reason
 from captioner.listing import failed, lists
 from captioner.tasks import Reference, Task
 from pipelines.reading import read_image, reading_order, readings
 
-# Images that are tried before a job starts, and the side in pixels that they are decoded to.
+# Images that are tried before a job starts, of how many, and the side that they are decoded to.
 SAMPLE = 64
+_LOOKED_AT = 256
 _SAMPLE_SIZE = 64
+
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp")
+# When all of a sample end so, the input is the wrong one, or not to be read with these credentials;
+# or it has no images. Broken ones are what a job is to find.
+_UNREADABLE = {Reason.MISSING, Reason.UNREADABLE}
+_UNLIKE = {Reason.NOT_AN_IMAGE, Reason.CORRUPT}
 
 
 def check_paths(source: str, output: str) -> None:
@@ -24,15 +33,20 @@ def check_paths(source: str, output: str) -> None:
     Raises:
         UserError: with what to do.
     """
-    inside = storage.join(output, "").startswith(storage.join(source, ""))
-    if inside:
+    if _is_inside(output, source):
         raise UserError(f"{output}: is inside the input {source}; choose another --output")
-    if listed_output := failed.output_of(source):
-        _check_failures(source, listed_output)
-    elif listing.is_list(source):
+    if failed.output_of(source):
+        return
+    if listing.is_list(source):
         _check_list(source)
     elif not storage.exists(source):
         _check_directory(source)
+
+
+def _is_inside(output: str, source: str) -> bool:
+    places = [place if "://" in place else os.path.realpath(place) for place in (output, source)]
+    inner, outer = (storage.join(place, "") for place in places)
+    return inner.startswith(outer)
 
 
 def _check_directory(source: str) -> None:
@@ -49,31 +63,38 @@ def _check_list(source: str) -> None:
         raise UserError(f"{source}: names no images")
 
 
-def _check_failures(source: str, output: str) -> None:
-    if not storage.exists(source) and next(storage.walk(source), None) is None:
-        raise UserError(f"{source}: nothing failed in {output}, so there is nothing to try again")
-
-
 def check_sample(source: str, output: str) -> None:
-    """Try the first images of an input, unless an earlier run got results from it or failed at it.
+    """Try some images of an input, unless an earlier run got results from it or failed at it.
 
     Raises:
-        UserError: none of them can be read.
+        UserError: they can't be read, or none of them is an image or called like one.
     """
     if records.is_dataset(source) or failed.output_of(source):
         return
     if next(storage.walk(storage.join(output, "shards")), None):
         return
-    found = list(itertools.islice(_references(source), SAMPLE))
+    found = _sample(source)
     problems = [
         # Isolated, as no mark tells of an image that ends this process.
         read_image(Task("sample", (one,)), one, _SAMPLE_SIZE, isolated=True, read=read).problem
         for one, read in readings(sorted(found, key=reading_order))
     ]
-    reasons = Counter(str(problem.reason) for problem in problems if problem)
-    if found and reasons.total() == len(found):
+    reasons = Counter(problem.reason for problem in problems if problem)
+    wrong = _UNREADABLE if any(map(_is_called_like_an_image, found)) else {*_UNREADABLE, *_UNLIKE}
+    if found and reasons.total() == len(found) and reasons.keys() <= wrong:
         counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
-        raise UserError(f"{source}: none of the first {len(found)} files is an image ({counted})")
+        raise UserError(f"{source}: none of {len(found)} files tried is an image ({counted})")
+
+
+def _sample(source: str) -> list[Reference]:
+    """Some of the first images; those that are called like one, as far as there are any."""
+    first = list(itertools.islice(_references(source), _LOOKED_AT))
+    first.sort(key=_is_called_like_an_image, reverse=True)
+    return first[:SAMPLE]
+
+
+def _is_called_like_an_image(reference: Reference) -> bool:
+    return reference.id.lower().endswith(_EXTENSIONS)
 
 
 def report_captions(
@@ -82,11 +103,11 @@ def report_captions(
     """How a captioned collection and the images of an input fit together.
 
     Raises:
-        UserError: no image has a caption.
+        UserError: there are images, and none has a caption.
     """
     ids = list(dict.fromkeys(reference.id for reference in _references(source)))
     report = corpora.report(ids, corpora.read(captions, captions_format, splits))
-    if not report.images:
+    if ids and not report.images:
         raise UserError(
             f"{captions}: has no caption for any of the {len(ids)} images of {source}; "
             f"ids are paths relative to --input, such as '{ids[0]}'"

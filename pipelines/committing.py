@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -90,12 +91,14 @@ def publish(
     kept = [summary for summary in kept if summary.task not in tasks]
     check_shards(made, job)
     manifest = manifest_of(job, asked, made, dict(parts["tally"]))
-    manifest["adopted"] = [dataclasses.asdict(orphan) for orphan in orphans(kept, job.output)]
+    adopted = orphans(kept, job.output)
+    manifest["adopted"] = [dataclasses.asdict(orphan) for orphan in adopted]
+    known = adopted_before(job.output)
     uri = storage.join(job.output, "runs", f"{job.run}.json")
     storage.create(uri, (json.dumps(manifest, indent=1) + "\n").encode())
     if finish:
         finish(manifest, made + kept)
-    check_failures(manifest["images"], job)
+    check_failures([*made, *(orphan for orphan in adopted if orphan.task not in known)], job)
     return uri
 
 
@@ -115,19 +118,25 @@ def check_shards(made: list[Summary], job: Job) -> None:
         )
 
 
-def check_failures(images: dict[str, Any], job: Job) -> None:
+def check_failures(summaries: list[Summary], job: Job) -> None:
     """See that not more images failed than the user allows.
+
+    Args:
+        summaries: of the run's shards, and of those that were finished by a run that was killed.
 
     Raises:
         TooManyFailures: with the reasons, counted.
     """
-    failed = sum(images["failed"].values())
-    tried = images["done"] + failed
+    reasons: Counter[str] = Counter()
+    for summary in summaries:
+        reasons.update(summary.failed)
+    failed = reasons.total()
+    tried = failed + sum(summary.done for summary in summaries)
     allowed = job.options.max_failures
     if allowed and allowed.are_exceeded(failed, tried):
-        reasons = ", ".join(f"{number} {reason}" for reason, number in images["failed"].items())
+        counted = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
         raise TooManyFailures(
-            f"{failed} of {tried} images failed ({reasons}), more than the {allowed} "
+            f"{failed} of {tried} images failed ({counted}), more than the {allowed} "
             f"allowed; see {storage.join(job.output, 'failures')}; the other results are in place"
         )
 
@@ -175,6 +184,17 @@ def orphans(summaries: list[Summary], output: str) -> list[Summary]:
     runs = storage.walk(storage.join(output, "runs"))
     committed = {storage.name(entry.uri).removesuffix(".json") for entry in runs}
     return [summary for summary in summaries if summary.run not in committed]
+
+
+def adopted_before(output: str) -> set[str]:
+    """The tasks that the latest manifest has adopted already."""
+    runs = (entry.uri for entry in storage.walk(storage.join(output, "runs")))
+    latest = max(runs, default=None)
+    if latest is None:
+        return set()
+    with contextlib.suppress(ValueError):  # cut short: `captioner verify` names it
+        return {one["task"] for one in json.loads(storage.read_bytes(latest)).get("adopted", ())}
+    return set()
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from captioner import shards, storage
-from captioner.tasks import Reference
+from captioner.tasks import Reference, twin_id
 from pipelines.job import Job
 
 
@@ -54,11 +54,10 @@ def references_of(
     id: str, listed: Iterable[tuple], captions: Iterable[tuple], job: Job
 ) -> dict[str, Reference]:
     """The images to do for an id, from what was listed and captioned under it, each by its own."""
-    found = {place[0]: place for place in sorted(listed, key=lambda place: place[1])}
     if job.from_features:
-        # Features come once from each run that made them; their stamp begins with the run.
-        *_, (uri, *rest) = found.values() or [("",)]
-        found = {uri: (uri, *rest)} if uri else {}
+        newest = max(listed, key=lambda place: place[3], default=("",))
+        listed = [newest] if newest[0] else []
+    found = {place[0]: place for place in sorted(listed)}
     if not found:
         return {}
     split, texts = next(iter(captions), ("", ()))
@@ -72,15 +71,15 @@ def references_of(
 
 
 def named(id: str, found: dict[str, tuple], root: str) -> dict[str, tuple]:
-    """Files that share an id (by URI), each by a name of its own.
+    """Files that share an id (by URI), each by an id of its own.
 
-    The first has the id. Another one has the name that it has in its store, which isn't normalised.
+    The one that is called so has the id, or the first. The others have it with a hash behind.
     """
     if len(found) == 1:
         return dict.fromkeys([id], *found.values())
     names = {uri: uri.removeprefix(storage.join(root, "")) for uri in found}
     first = min(found, key=lambda uri: (names[uri] != id, uri))
-    return {id if uri == first else names[uri]: place for uri, place in found.items()}
+    return {id if uri == first else twin_id(id, names[uri]): place for uri, place in found.items()}
 
 
 def newest_of(done: Iterable[tuple]) -> dict[str, tuple]:

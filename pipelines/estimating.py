@@ -106,11 +106,11 @@ def estimate(job: Job, work: Work) -> Estimate:
         known = Estimate(found["to_do"], found["tally"])
         if not chosen:
             return known
-        trial = dataclasses.replace(job, output=directory)
-        trial.begin({})
         model = work.handler.load_model()
         # What only the first images cost (loading the network, compiling it) is no measure.
-        try_out(chosen[: job.options.batch_size], trial, work, model)
+        warm = dataclasses.replace(job, output=storage.join(directory, "warm-up"))
+        try_out(chosen[: job.options.batch_size], warm, work, model)
+        trial = dataclasses.replace(job, output=storage.join(directory, "trial"))
         started = time.perf_counter()
         sample = try_out(chosen, trial, work, model)
         seconds = (time.perf_counter() - started) / len(chosen)
@@ -146,6 +146,7 @@ def write_json(value: Any, file: str) -> None:
 
 def try_out(references: list[Reference], job: Job, work: Work, model: LoadedWhenNeeded) -> Summary:
     """Do some images as the job does, one step after the other and without Beam."""
+    job.begin({})
     uri = Task.of(references, job.settings).publish(job.plan, str(len(references)))
     reader = ReadTasks(job, work.image_size)
     reader.setup()

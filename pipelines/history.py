@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import unicodedata
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -12,10 +11,10 @@ from apache_beam.pvalue import TaggedOutput
 
 from captioner import shards, storage
 from captioner.errors import UserError
-from captioner.tasks import Task
+from captioner.tasks import Task, shared_id
 from pipelines.job import Job
 
-# id in NFC: id, run, stamp, failure, permanent, split
+# shared id: id, run, stamp, failure, permanent, split
 Done = tuple[str, tuple[str, str, str, str, bool, str]]
 
 
@@ -57,7 +56,7 @@ class ReadIndex(beam.DoFn):
         yield TaggedOutput("summaries", summary.to_line())
         for outcome in outcomes:
             state = (outcome.stamp, outcome.failure, outcome.permanent, summary.split)
-            yield unicodedata.normalize("NFC", outcome.id), (outcome.id, summary.run, *state)
+            yield shared_id(outcome.id), (outcome.id, summary.run, *state)
 
 
 @dataclasses.dataclass(eq=False)
@@ -85,4 +84,4 @@ def suspects(attempt: str) -> Iterator[tuple[str, bool]]:
     # Whoever tidies up old plans loses no image by it.
     with contextlib.suppress(UserError, FileNotFoundError):
         for reference in Task.read(storage.read_bytes(attempt).decode()).references:
-            yield unicodedata.normalize("NFC", reference.id), True
+            yield shared_id(reference.id), True

@@ -192,6 +192,8 @@ def in_feature_shard(index: str, features: FeatureDataset) -> Iterator[Listed]:
     """The images of the shard that `index` describes; without a URI those that have no features."""
     summary, outcomes = shards.read_index(index)
     data = storage.join(features.directory, summary.file)
+    # Features come once from each run that made them: the group tells which are the newest.
+    group = f"{summary.run}:{data}"
     for outcome in outcomes if summary.settings == features.encoder.fingerprint else ():
         uri = "" if outcome.failure else outcome.uri
-        yield outcome.id, (uri, f"{summary.run}:{outcome.stamp}", data, data)
+        yield outcome.id, (uri, outcome.content_hash, data, group)

@@ -129,7 +129,10 @@ class ReadTasks(beam.DoFn):
             (read_image, task, reference, self._image_size, isolated, read, Clock(self._seconds))
             for reference, read in readings(references)
         )
-        return ahead(self._threads, jobs, self._look_ahead, unless_stuck)
+        # In a compressed archive whole files wait, each of up to the limit, not pixels.
+        streamed = any(map(streamed_source, references))
+        look_ahead = min(8, self._look_ahead) if streamed else self._look_ahead
+        return ahead(self._threads, jobs, look_ahead, unless_stuck)
 
 
 def is_suspect(task: Task, uri: str, output: str) -> bool:

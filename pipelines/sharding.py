@@ -61,7 +61,7 @@ def with_content(reference: tuple) -> tuple:
     known = Reference(*reference)
     if known.source:
         return reference
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         data = storage.read_bytes(known.uri, images.LIMITS.bytes + 1)
         return tuple(known._replace(group=images.content_hash(data)))
     return reference

@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from captioner.errors import UserError
 from captioner.images import Reason
 from captioner.shards import Failure, Outcome, ShardWriter, Spool, Summary, read_summary
 from pipelines.job import Job
 from pipelines.reading import Item, shard_file
+
+# So many images of a task that can't be read at all are the store's fault, not theirs.
+MANY = 16
 
 
 class WriteShards(beam.DoFn):
@@ -77,10 +81,10 @@ class TaskWriter:
         self._job = job
         self._to_record = to_record
         self._expected = len(first.task.references)
-        self._source = first.task.source
         self._new = sum(not reference.after for reference in first.task.references)
         self._originals: dict[str, Item] = {}
-        self._not_its_own: list[str] = []
+        self._not_inferred: list[str] = []
+        self._not_read: list[str] = []
         summary = Summary(
             first.task.id, shard_file(first.task, job), job.run, job.settings, first.task.split
         )
@@ -108,19 +112,28 @@ class TaskWriter:
         """Publish the shard.
 
         Raises:
-            RuntimeError: every one of several new images failed, and by no fault of its own.
-            UserError: the output directory is there no longer.
+            RuntimeError: the network failed for every one of several new images.
+            UserError: none of many new images could be read, or the output directory is there no
+                longer.
         """
-        if len(self._not_its_own) == self._expected and self._new > 1:
+        if self._new > 1 and len(self._not_inferred) == self._expected:
             self._shard.discard()
-            raise RuntimeError(f"every image fails: {self._not_its_own[0]}")
+            raise RuntimeError(f"every image fails: {self._not_inferred[0]}")
+        if self._new >= MANY and len(self._not_read) == self._expected:
+            self._shard.discard()
+            raise UserError(
+                f"none of {self._expected} images could be read, the first for this reason: "
+                f"{self._not_read[0]}; see to it and run the same command again"
+            )
         self._job.check_output()
         return self._shard.publish()
 
     def _add_failure(self, item: Item) -> None:
         problem = item.problem
-        if problem.stage == "infer" or (problem.reason == Reason.UNREADABLE and not self._source):
-            self._not_its_own.append(problem.message)
+        if problem.stage == "infer":
+            self._not_inferred.append(problem.message)
+        elif problem.reason == Reason.UNREADABLE and not self._job.from_features:
+            self._not_read.append(problem.message)
         failure = Failure(
             item.reference.id,
             item.reference.uri,

@@ -55,13 +55,13 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     from pipelines import checking, options
 
     options.parse(flags)
+    if parsed.descriptions and not parsed.captions:
+        raise UserError("--descriptions needs --captions")
     make_absolute(parsed, "input", "output", "captions", "splits")
     checking.check_paths(parsed.input, parsed.output)
     collection = (parsed.captions, parsed.captions_format, parsed.splits)
     if parsed.captions:
         print(checking.report_captions(parsed.input, *collection))
-    if parsed.descriptions:
-        _write_descriptions(parsed)
     from captioner import encoders
     from pipelines import extract_features
     from pipelines.job import JobOptions
@@ -75,6 +75,8 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
         grid_size=parsed.grid_size,
     )
     checking.check_sample(parsed.input, parsed.output)
+    if parsed.descriptions and not parsed.dry_run:
+        _write_descriptions(parsed)
     job = extract_features.job(
         parsed.input, parsed.output, encoder, *collection, given(parsed, JobOptions)
     )
@@ -87,7 +89,5 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
 def _write_descriptions(parsed: argparse.Namespace) -> None:
     from captioner import corpora
 
-    if not parsed.captions:
-        raise UserError("--descriptions needs --captions")
     collection = corpora.read(parsed.captions, parsed.captions_format, parsed.splits)
     corpora.write_descriptions(collection, storage.absolute(parsed.descriptions))

@@ -24,10 +24,17 @@ Member = tuple[tuple[str, str], tuple[str, str]]
 def output_of(source: str) -> str | None:
     """The output directory whose failures an input is; None for any other input."""
     directory, _, name = source.rstrip("/").rpartition("/")
-    if name != _FAILURES:
+    if shards.is_index(name):
         directory, _, name = directory.rpartition("/")
-    is_output = name == _FAILURES and storage.is_directory(storage.join(directory, "index"))
-    return directory if is_output else None
+    return directory if name == _FAILURES and _is_output(directory) else None
+
+
+def _is_output(directory: str) -> bool:
+    """Whether there are indexes in a directory: photos may lie beside an ``index`` too."""
+    index = storage.join(directory, "index")
+    if not storage.is_directory(index):
+        return False
+    return any(shards.is_index(storage.name(entry.uri)) for entry in storage.walk(index))
 
 
 def ids_in(source: str, output: str) -> frozenset[str] | None:

@@ -27,7 +27,7 @@ from captioner.shards.history import (
     recount,
     unfinished,
 )
-from captioner.shards.names import extension_of, index_name, sha256_of, task_of
+from captioner.shards.names import extension_of, index_name, is_index, sha256_of, task_of
 from captioner.shards.summary import (
     FORMAT,
     MANIFEST_FORMAT,
@@ -52,6 +52,7 @@ __all__ = [
     "fingerprint",
     "finished",
     "index_name",
+    "is_index",
     "latest_settings",
     "new_run",
     "newest",

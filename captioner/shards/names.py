@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from captioner import storage
@@ -17,6 +18,14 @@ def sha256_of(file: Path) -> str:
 def index_name(task: str, sha256: str) -> str:
     """The name of a shard's index, and of its failures, told from the content of its data."""
     return f"{task}-{sha256[:16]}.jsonl"
+
+
+_INDEX = re.compile(r".+-[0-9a-f]{16}\.jsonl")
+
+
+def is_index(name: str) -> bool:
+    """Whether a file is called as an index is, or the failures beside it."""
+    return _INDEX.fullmatch(name) is not None
 
 
 def task_of(data: str) -> str:

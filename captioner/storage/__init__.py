@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from captioner.storage import local
 from captioner.storage.entry import Entry
 from captioner.storage.local import LocalStore
 from captioner.storage.ranged import RangedFile
@@ -98,7 +99,7 @@ def name(uri: str) -> str:
 
 def absolute(uri: str) -> str:
     """`uri`, a local path made absolute, so that it means the same to every process."""
-    return uri if "://" in uri else os.path.abspath(uri)
+    return uri if "://" in uri else local.as_uri(os.path.abspath(uri))
 
 
 def level(uri: str) -> Iterator[Entry | str]:

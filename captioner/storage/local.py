@@ -27,7 +27,7 @@ def _path(uri: str) -> str:
     return uri
 
 
-def _uri(path: str) -> str:
+def as_uri(path: str) -> str:
     """`path` itself; where its bytes aren't UTF-8, a ``file://`` URI, which any text file holds."""
     try:
         path.encode()
@@ -69,15 +69,15 @@ def _scan(path: str) -> list[os.DirEntry[str]]:
 def _found(item: os.DirEntry[str]) -> Entry | str | None:
     """A directory's URI, a file's entry, or None for what is neither or no longer there."""
     if item.is_dir(follow_symlinks=False):
-        return _uri(item.path)
+        return as_uri(item.path)
     if item.name.startswith(_UNFINISHED):
         return None
     status = _status(item.path)
     # What a link leads to may be missing, or a directory, which isn't entered: reading it will say.
     if status is None:
-        return Entry(_uri(item.path), 0, "") if item.is_symlink() else None
+        return Entry(as_uri(item.path), 0, "") if item.is_symlink() else None
     is_file = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-    return _entry(_uri(item.path), status) if is_file else None
+    return _entry(as_uri(item.path), status) if is_file else None
 
 
 class LocalStore:

@@ -20,8 +20,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from captioner import shards, storage
 from captioner.errors import TooManyFailures, UserError
-from captioner.tasks import Reference, Task
-from pipelines import jobs
+from captioner.tasks import Reference, Task, shared_id
+from pipelines import estimating, jobs
 from pipelines.job import MaxFailures
 from tests.conftest import to_line
 
@@ -177,9 +177,15 @@ def test_names_that_look_the_same_lose_no_image(stub, picture) -> None:
     names = {unicodedata.normalize(form, "é/ü.png") for form in ("NFC", "NFD")}
     for name in names:
         picture(stub.input / name)
-    assert stub.run()["images"]["done"] == 2
-    assert set(stub.results()) == names
-    assert stub.run()["images"]["skipped"] == 2
+    (stub.input / "x\\xff.png").symlink_to(stub.input / min(names))
+    os.symlink(stub.input / max(names), os.fsencode(stub.input) + b"/x\xff.png")
+    assert stub.run()["images"]["done"] == 4
+    assert {shared_id(id) for id in stub.results()} == {
+        unicodedata.normalize("NFC", min(names)),
+        "x\\xff.png",
+    }
+    assert stub.run()["images"] == stub.run()["images"]
+    assert stub.run()["images"]["skipped"] == 4
 
 
 def test_what_was_begun_and_not_finished_is_suspect_the_next_time(stub, picture) -> None:
@@ -238,12 +244,21 @@ def test_a_network_that_fails_for_all_stops_the_job(stub, picture) -> None:
 
 
 def test_a_store_that_fails_for_all_stops_the_job(stub, picture) -> None:
-    links = [stub.input / f"{n}.png" for n in range(4)]
-    for link in links:
-        link.symlink_to("/proc/self/mem")  # can be opened, and the first read of it fails
-    with pytest.raises(Exception, match="every image fails: OSError"):
-        stub.run()
+    for n in range(20):  # can be opened, and the first read of it fails
+        (stub.input / f"{n}.png").symlink_to("/proc/self/mem")
+    with pytest.raises(UserError, match="none of 20 images could be read.* OSError"):
+        stub.run(shard_size=20)
     assert not (stub.output / "shards").exists()
+
+
+def test_a_few_that_cannot_be_read_stop_nothing(stub, picture) -> None:
+    names = _fill(stub, picture, 3)
+    stub.run()
+    for n in range(3):
+        (stub.input / f"directory {n}").symlink_to(stub.input)
+    for _ in range(2):
+        assert stub.run()["images"]["failed"] == {"unreadable": 3}
+    assert set(stub.results()) == names
 
 
 @pytest.mark.parametrize(
@@ -260,6 +275,31 @@ def test_too_many_failures_are_an_error_and_cost_no_result(
         stub.run(max_failures=MaxFailures.parse(allowed))
     assert set(stub.results()) == names
     assert stub.run(max_failures=MaxFailures.parse("0"))["images"]["failed_before"] == 3
+
+
+def test_failures_of_a_run_that_was_killed_count_once(stub, picture) -> None:
+    _fill(stub, picture, 7)
+    for n in range(3):
+        (stub.input / f"empty{n}.jpg").touch()
+    stub.run()
+    (manifest,) = (stub.output / "runs").iterdir()
+    manifest.unlink()  # as if it had been killed just before
+    with pytest.raises(TooManyFailures, match="3 of 10 images failed"):
+        stub.run(max_failures=MaxFailures.parse("2"))
+    stub.run(max_failures=MaxFailures.parse("2"))
+
+
+@pytest.mark.parametrize("count", [1, 5, 80])
+def test_a_dry_run_tells_what_a_run_would_do(stub, picture, count: int) -> None:
+    _fill(stub, picture, count)
+    (stub.input / "empty.jpg").touch()
+    known = estimating.estimate(stub.job(), stub.work())
+    assert known.to_do == count + 1 and known.tried == min(64, count + 1)
+    assert known.sample.done + sum(known.sample.failed.values()) == known.tried
+    assert f"{count + 1} images to do" in known.as_text("results", price=0.5)
+    assert not stub.output.exists()
+    stub.run()
+    assert estimating.estimate(stub.job(), stub.work()).to_do == 0
 
 
 @pytest.mark.parametrize("text", ["", "%", "-1", "1.5", "five", "nan%", "inf%"])

@@ -109,7 +109,7 @@ def test_of_a_broken_archive_no_loss_is_silent(stub, photos: Path, picture: Writ
 
 def test_an_archive_that_is_none_of_its_images_is_refused(stub) -> None:
     (stub.input / "a.tar").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="none of the first 1 .*1 corrupt"):
+    with pytest.raises(UserError, match="none of 1 files tried .*1 corrupt"):
         checking.check_sample(str(stub.input / "a.tar"), str(stub.output))
 
 
@@ -243,5 +243,13 @@ def test_an_archive_that_was_broken_is_tried_again_whole(stub, photos: Path, pic
 def test_where_nothing_failed_there_is_nothing_to_try_again(stub, picture: Write) -> None:
     picture(stub.input / "a.png")
     stub.run()
-    with pytest.raises(UserError, match="nothing failed"):
-        checking.check_paths(str(stub.output / "failures"), str(stub.output))
+    failures = str(stub.output / "failures")
+    checking.check_paths(failures, str(stub.output))
+    checking.check_sample(failures, str(stub.output))
+    assert stub.run(input=failures, is_partial=True)["images"]["seen"] == 0
+
+
+def test_photos_of_failures_are_photos(stub, picture: Write) -> None:
+    picture(stub.input / "failures/one.png")
+    picture(stub.input / "index/two.png")
+    assert stub.run(input=str(stub.input / "failures"))["images"]["done"] == 1

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import listing, storage
-from captioner.tasks import Reference, Task
+from captioner.tasks import Reference, Task, shared_id, twin_id
 from pipelines import deciding, sharding
 from pipelines.listing import ListImages
 
@@ -142,18 +142,23 @@ def test_files_whose_names_look_the_same_are_told_apart(stub) -> None:
     found = deciding.references_of(composed, listed, [], stub.job())
     assert {id: reference.uri for id, reference in found.items()} == {
         composed: f"{stub.input}/{composed}",
-        decomposed: f"{stub.input}/{decomposed}",
+        twin_id(composed, decomposed): f"{stub.input}/{decomposed}",
     }
+    assert {shared_id(id) for id in found} == {composed}
 
 
 def test_the_newest_of_several_features_of_an_image_is_taken(stub) -> None:
     job = stub.job(from_features=True)
-    old = ("/old/a.png", "20250101:1", "/shards/1", "/shards/1")
-    new = ("/new/a.png", "20260101:1", "/shards/2", "/shards/2")
-    found = deciding.references_of("a.png", [new, old], [], job)
-    assert [reference.source for reference in found.values()] == ["/shards/2"]
-    failed = ("", "20270101:1", "/shards/3", "/shards/3")
-    assert deciding.references_of("a.png", [failed, new, old], [], job) == {}
+    done = [(f"/in/{n % 2}/a.png", "hash", f"/shards/{n}", f"run{n}:/shards/{n}") for n in range(5)]
+    failed = [("", "", f"/shards/{n}", f"run{n}:/shards/{n}") for n in range(5)]
+
+    def source(*listed: tuple) -> list[str]:
+        found = deciding.references_of("a.png", listed, [], job)
+        return [reference.source for reference in found.values()]
+
+    assert source(done[3], done[4], done[1]) == ["/shards/4"]
+    assert source(done[1], failed[2], done[3]) == ["/shards/3"]
+    assert source(failed[3], done[1], failed[0]) == []
 
 
 def test_suspects_are_kept_from_the_others() -> None:
