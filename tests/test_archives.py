@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,18 +20,30 @@ from captioner.archives import Member
 from captioner.images import ImageError, Reason
 
 LIMIT = 1 << 20
-KINDS = ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"]
+TARS = ["tar", "tar.gz", "tar.bz2", "tar.xz"]
+KINDS = [*TARS, "zip"]
 PHOTOS = [(f"{number}.jpg", bytes([number]) * (number + 1)) for number in range(20)]
 
 
-def write_tar(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
+def write_tar(path: Path, files: Iterable[tuple[str, bytes] | tarfile.TarInfo]) -> Path:
     mode = "w:" + path.suffix[1:].replace("tar", "").replace("tgz", "gz")
     with tarfile.open(path, mode, encoding="utf-8", errors="surrogateescape") as archive:
-        for name, data in files:
-            header = tarfile.TarInfo(name)
-            header.size = len(data)
+        for file in files:
+            header, data = (file, b"") if isinstance(file, tarfile.TarInfo) else regular(*file)
             archive.addfile(header, io.BytesIO(data))
     return path
+
+
+def regular(name: str, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    header = tarfile.TarInfo(name)
+    header.size = len(data)
+    return header, data
+
+
+def link(name: str, target: str, kind: bytes = tarfile.LNKTYPE) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.type, header.linkname = kind, target
+    return header
 
 
 def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
@@ -55,6 +68,11 @@ def names(path: Path) -> list[str | None]:
 def bytes_in(path: Path) -> dict[str | None, bytes]:
     found = members(path)
     return {one.name: archives.read(one.uri, str(path), LIMIT) for one in found}
+
+
+def streamed(path: Path) -> dict[str | None, bytes | Exception]:
+    uris = {one.uri: one.name for one in members(path)}
+    return {uris[uri]: data for uri, data in archives.stream(str(path), uris, LIMIT)}
 
 
 def reason_of(call: Callable[[], bytes]) -> Reason:
@@ -183,18 +201,18 @@ def test_sidecars_are_passed_over(tmp_path: Path) -> None:
 
 def test_only_files_are_members(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
-    with tarfile.open(path, "w") as archive:
-        for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
-            header = tarfile.TarInfo(f"{kind.decode()}.jpg")
-            header.type = kind
-            archive.addfile(header)
-        archive.addfile(tarfile.TarInfo("file.jpg"))
+    others = [
+        link(f"{kind.decode()}.jpg", "file.jpg", kind)
+        for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE)
+    ]
+    to_link = link("hard link to a symbolic one.jpg", f"{tarfile.SYMTYPE.decode()}.jpg")
+    write_tar(path, [("file.jpg", b""), *others, to_link])
     assert names(path) == ["file.jpg"]
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.mkdir("directory.jpg")
-        link = zipfile.ZipInfo("link.jpg")
-        link.external_attr = 0o120777 << 16
-        archive.writestr(link, "target")
+        symbolic = zipfile.ZipInfo("link.jpg")
+        symbolic.external_attr = 0o120777 << 16
+        archive.writestr(symbolic, "target")
         archive.writestr("file.jpg", b"")
     assert names(tmp_path / "a.zip") == ["file.jpg"]
 
@@ -205,13 +223,171 @@ def test_archives_within_are_not_entered(tmp_path: Path) -> None:
     assert names(path) == ["inner.tar"]
 
 
-def test_the_last_of_a_name_has_the_greatest_stamp(tmp_path: Path) -> None:
-    path = write_tar(tmp_path / "a.tar", [("a.jpg", b"1" * 600), ("b.jpg", b"2"), ("a.jpg", b"3")])
-    last = max((one for one in members(path) if one.name == "a.jpg"), key=lambda one: one.stamp)
-    assert archives.read(last.uri, str(path), LIMIT) == b"3"
+@pytest.mark.parametrize("kind", TARS)
+def test_hard_links_are_members(tmp_path: Path, kind: str) -> None:
+    long = "\udcff" * 150 + ".png"
+    files = [
+        ("a.png", b""),
+        link("to a.png", "a.png"),
+        (long, b"1" * 600),
+        link("again.png", long),
+        link("and again.png", "again.png"),
+    ]
+    path = write_tar(tmp_path / f"a.{kind}", files)
+    long = "\\xff" * 150 + ".png"
+    expected = dict.fromkeys(("a.png", "to a.png"), b"")
+    expected |= dict.fromkeys((long, "again.png", "and again.png"), b"1" * 600)
+    assert names(path) == list(expected)
+    assert bytes_in(path) == streamed(path) == expected
+
+
+@pytest.mark.parametrize("kind", TARS)
+def test_a_hard_link_to_what_is_not_before_it_is_a_failure(tmp_path: Path, kind: str) -> None:
+    files = [link("a.jpg", "b.jpg"), ("b.jpg", b"2"), link("c.jpg", "\udcff.jpg")]
+    path = write_tar(tmp_path / f"a.{kind}", files)
+    found = {one.name: one.uri for one in members(path)}
+    assert archives.read(found.pop("b.jpg"), str(path), LIMIT) == b"2"
+    assert list(found) == ["a.jpg", "c.jpg"]
+    for uri, target in zip(found.values(), ["b.jpg", r"\\xff.jpg"], strict=True):
+        with pytest.raises(ImageError, match=f"a link to {target}") as caught:
+            archives.read(uri, str(path), LIMIT)
+        assert caught.value.reason == Reason.CORRUPT
+
+
+linked_files = st.dictionaries(
+    tar_names.map(lambda name: f"{name}.jpg"),
+    st.one_of(st.binary(max_size=2000), st.integers(0)),  # the bytes, or which before it it is
+    max_size=20,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["tar", "tar.gz"]), linked_files)
+def test_any_files_and_hard_links_are_each_listed_once(
+    tmp_path_factory, kind: str, files: dict[str, bytes | int]
+) -> None:
+    written: dict[str, bytes] = {}
+    entries = []
+    for name, content in files.items():
+        if isinstance(content, bytes) or not written:
+            content = content if isinstance(content, bytes) else b""
+            entries.append((name, content))
+        else:
+            target = list(written)[content % len(written)]
+            entries.append(link(name, target))
+            content = written[target]
+        written[name] = content
+    path = write_tar(tmp_path_factory.mktemp("links") / f"a.{kind}", entries)
+    expected = {
+        name.encode(errors="surrogateescape").decode(errors="backslashreplace"): data
+        for name, data in written.items()
+    }
+    assert sorted(names(path)) == sorted(expected)
+    assert bytes_in(path) == streamed(path) == expected
+
+
+@pytest.mark.parametrize("kind", TARS)
+def test_of_a_name_in_a_tar_the_last_counts(tmp_path: Path, kind: str) -> None:
+    files = [
+        ("a.jpg", b"1" * 600),
+        link("was a.jpg", "a.jpg"),
+        ("b.jpg", b"2"),
+        link("c.jpg", "b.jpg"),
+        ("a.jpg", b"3"),
+        link("is a.jpg", "a.jpg"),
+        ("c.jpg", b"4"),
+        link("b.jpg", "a.jpg"),
+    ]
+    path = write_tar(tmp_path / f"a.{kind}", files)
+    assert sorted(names(path)) == ["a.jpg", "b.jpg", "c.jpg", "is a.jpg", "was a.jpg"]
+    expected = {"a.jpg": b"3", "was a.jpg": b"1" * 600, "b.jpg": b"3", "c.jpg": b"4"}
+    assert bytes_in(path) == streamed(path) == expected | {"is a.jpg": b"3"}
+
+
+def test_of_a_name_in_a_zip_the_last_counts(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         path = write_zip(tmp_path / "a.zip", [("a.jpg", b"1"), ("b.jpg", b"2"), ("a.jpg", b"3")])
+    assert len(members(path)) == 2
     assert bytes_in(path) == {"a.jpg": b"3", "b.jpg": b"2"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_that_differ_in_normalisation_are_two(tmp_path: Path, kind: str) -> None:
+    twins = {unicodedata.normalize(form, "é.jpg"): form.encode() for form in ("NFC", "NFD")}
+    path = write(tmp_path / f"a.{kind}", twins.items())
+    assert len(members(path)) == 2
+    assert bytes_in(path) == twins
+
+
+def joined(path: Path, *parts: bytes) -> Path:
+    """A tar of parts, compressed as it is called."""
+    whole = b"".join(parts)
+    path.write_bytes(gzip.compress(whole) if path.suffix == ".gz" else whole)
+    return path
+
+
+def tar_of(directory: Path, name: str, data: bytes, padding: int | None = None) -> bytes:
+    """A tar of one small file, as `tarfile` ends it, or with so many zeros for an end mark."""
+    whole = write_tar(directory / "part.tar", [(name, data)]).read_bytes()
+    return whole if padding is None else whole[:1024] + bytes(padding)
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+@pytest.mark.parametrize("zeros", [None, 1024, 1536, 1 << 20])
+def test_joined_tars_are_one(tmp_path: Path, kind: str, zeros: int | None) -> None:
+    files = [("a.jpg", b"1"), ("b.jpg", b"2"), ("a.jpg", b"3")]
+    path = joined(
+        tmp_path / f"a.{kind}", *(tar_of(tmp_path, name, data, zeros) for name, data in files)
+    )
+    assert len(members(path)) == 2
+    assert bytes_in(path) == streamed(path) == {"a.jpg": b"3", "b.jpg": b"2"}
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_what_comes_behind_very_many_zeros_is_not_listed_but_seen(
+    tmp_path: Path, kind: str
+) -> None:
+    parts = [tar_of(tmp_path, "a.jpg", b"1", 20 << 20), tar_of(tmp_path, "b.jpg", b"2")]
+    assert names(joined(tmp_path / f"a.{kind}", *parts)) == ["a.jpg", None]
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+@pytest.mark.parametrize("zeros", [100, 512, 700, 1024, 5000, 10240, 1 << 20, (20 << 20) + 1])
+def test_zeros_at_the_end_are_no_error(tmp_path: Path, kind: str, zeros: int) -> None:
+    path = joined(tmp_path / f"a.{kind}", tar_of(tmp_path, "a.jpg", b"1", zeros))
+    assert names(path) == ["a.jpg"]
+    assert names(joined(tmp_path / f"empty.{kind}", bytes(zeros))) == []
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+@pytest.mark.parametrize("end", [bytes(512), bytes(512) + b"x" * 512, bytes(2048) + b"x"])
+def test_what_is_lost_behind_zeros_is_seen(tmp_path: Path, kind: str, end: bytes) -> None:
+    parts = [tar_of(tmp_path, "a.jpg", b"1", 0), end]
+    if not end.strip(b"\0"):  # a single block of zeros, and a sound header behind
+        parts.append(tar_of(tmp_path, "b.jpg", b"2"))
+    path = joined(tmp_path / f"a.{kind}", *parts)
+    *listed, broken = members(path)
+    assert [one.name for one in listed] == ["a.jpg"]
+    assert broken.name is None
+    assert reason_of(lambda: archives.read(broken.uri, str(path), LIMIT)) == Reason.CORRUPT
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_no_zeroed_header_goes_unseen(tmp_path: Path, kind: str) -> None:
+    photos = PHOTOS[1:]  # the first is a zero, which behind zeros would make them an end mark
+    whole = write_tar(tmp_path / "whole.tar", photos).read_bytes()
+    for number in range(len(photos)):
+        at = number * 1024
+        path = joined(tmp_path / f"a.{kind}", whole[:at], bytes(512), whole[at + 512 :])
+        assert names(path) == [*(name for name, _ in photos[:number]), None]
+
+
+def test_an_end_mark_between_a_header_and_its_description_is_damage(tmp_path: Path) -> None:
+    whole = write_tar(
+        tmp_path / "a.tar", [("a.jpg", b"1"), ("b" * 200 + ".jpg", b"2")]
+    ).read_bytes()
+    path = joined(tmp_path / "a.tar", whole[: 1024 + 1024], bytes(1024), whole[1024 + 1024 :])
+    assert names(path) == ["a.jpg", None]
 
 
 def test_a_zip_tells_its_members_versions_apart(tmp_path: Path) -> None:

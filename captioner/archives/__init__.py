@@ -65,6 +65,8 @@ def position(uri: str, source: str) -> int:
 def members(uri: str, stamp: str) -> Iterator[Member]:
     """The members of the archive `uri` that may be images, in no particular order.
 
+    Of several members with the same name there is the last. A hard link is a member like any other,
+    with its target's place. Symbolic links are passed over, and archives inside are not entered.
     Webdataset's sidecars, such as a text beside a picture, are left out. Of an archive that breaks
     off there are those before the break, and one whose name is None, so that the loss is seen:
     reading it raises. Its URI is the archive's own where it is the store that failed.
@@ -109,22 +111,22 @@ def stream(
 
     The archive is read once. In place of bytes there may be the reason why there are none.
     """
-    wanted = {}
+    wanted: dict[int, list[str]] = {}  # hard links are at one position
     for uri in sorted(uris, key=lambda uri: position(uri, source)):
         if is_streamed(uri, source):
-            wanted[position(uri, source)] = uri
+            wanted.setdefault(position(uri, source), []).append(uri)
         else:
             yield uri, _read_or_error(uri, source, limit)
     problem: ImageError | OSError = ImageError(Reason.TRUNCATED, f"{source}: ends before it")
     try:
         with storage.open(source, _STREAM_AHEAD) as file:
             for number, found in tars.stream(file, wanted.keys(), limit):
-                yield wanted.pop(number), found
+                yield from ((uri, found) for uri in wanted.pop(number))
     except UserError:
         raise
     except Exception as error:
         problem = _problem(source, error)
-    yield from ((uri, problem) for uri in wanted.values())
+    yield from ((uri, problem) for uris in wanted.values() for uri in uris)
 
 
 def without_sidecars(found: Iterable[Inside]) -> Iterator[Inside]:

@@ -1,13 +1,18 @@
-"""Tar archives, plain and compressed: what is in them, and the bytes of members."""
+"""Tar archives, plain and compressed: what is in them, and the bytes of members.
+
+Members are regular files and hard links, which name the same bytes again. Symbolic links are passed
+over, also those to a member: they aren't bytes of the archive, and may lead anywhere.
+"""
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import tarfile
 from collections.abc import Collection, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from captioner import storage
 from captioner.archives.places import Inside, as_text
@@ -19,14 +24,29 @@ _COMPRESSIONS = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0":
 _ABOUT_THE_NEXT = {b"x", b"g", b"X", b"L", b"K"}
 _MAX_DESCRIPTION = 1 << 20
 
+# Zeros behind an end mark that are read one after the other in search of a joined archive. Records
+# are padded to some MB at most; behind more than these only as much at the file's end is looked at.
+_MAX_ZEROS = 16 << 20
+
+
+class _Found(NamedTuple):
+    """Where a file is. A tuple of few words, as there is one for each name in the archive."""
+
+    start: int
+    size: int
+    number: int
+    problem: str = ""
+
 
 class Header(tarfile.TarInfo):
     """A header that is checked: `tarfile` takes a broken one for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, *arguments: object) -> Header:
+    def frombuf(cls, block: bytes, *names: str) -> Header:
         """See `TarInfo.frombuf`."""
-        header = super().frombuf(*arguments)
+        if block and not any(block):  # also the last one, cut short
+            raise tarfile.EOFHeaderError("zeros in place of a header")
+        header = super().frombuf(block, *names)
         limit = _MAX_DESCRIPTION if header.type in _ABOUT_THE_NEXT else header.size
         if not 0 <= header.size <= limit:
             raise tarfile.InvalidHeaderError(f"a header says {header.size} bytes")
@@ -34,9 +54,19 @@ class Header(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Header:
-        """See `TarInfo.fromtarfile`."""
+        """See `TarInfo.fromtarfile`: the next header, also behind an end mark.
+
+        Raises:
+            tarfile.EOFHeaderError: there is none.
+        """
+        # `tarfile` moves the offset on when it is done with a header and those that describe it.
+        is_described = archive.fileobj.tell() != archive.offset
         try:
             header = super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            if is_described:
+                raise
+            header = cls._behind_zeros(archive)
         except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError) as error:
             raise tarfile.SubsequentHeaderError("it ends before its end mark") from error
         except tarfile.InvalidHeaderError as error:
@@ -45,22 +75,55 @@ class Header(tarfile.TarInfo):
             raise tarfile.SubsequentHeaderError(f"a header says {header.size} bytes")
         return header
 
+    @classmethod
+    def _behind_zeros(cls, archive: tarfile.TarFile) -> Header:
+        """The header behind a block of zeros: that of an archive joined to the one that ended.
+
+        An end mark is two such blocks. One alone is a header that was lost, unless it is the last.
+        """
+        for zeros in range(1, _MAX_ZEROS // tarfile.BLOCKSIZE):
+            try:
+                header = super().fromtarfile(archive)
+            except tarfile.EOFHeaderError:
+                continue
+            except tarfile.EmptyHeaderError as error:
+                raise tarfile.EOFHeaderError("the end") from error
+            except tarfile.HeaderError as error:
+                problem = f"what follows zeros at its end is no header: {error}"
+                raise tarfile.SubsequentHeaderError(problem) from error
+            if zeros == 1:
+                raise tarfile.SubsequentHeaderError("a single block of zeros is in its midst")
+            return header
+        _check_end(archive.fileobj)
+        raise tarfile.EOFHeaderError("the end")
+
 
 def scan(file: BinaryIO, stamp: str) -> Iterator[Inside]:
-    """The files in a tar. Of one that isn't compressed only the headers are read.
+    """The files in a tar; of several with the same name the last, which is what unpacking leaves.
+
+    Of one that isn't compressed only the headers are read. They are all read first; the names take
+    some hundred bytes of memory for each file.
 
     Raises:
-        tarfile.TarError, EOFError, zlib.error, lzma.LZMAError: the archive is broken.
+        tarfile.TarError, EOFError, zlib.error, lzma.LZMAError: the archive is broken. What was
+            found before comes first.
     """
     plain, is_compressed = _decompressed(file)
-    for number, header in enumerate(_headers(plain)):
-        if header.isreg():
-            place = {"member": number} if is_compressed else _range(header)
-            if header.issparse():
-                place = {"broken": "it is stored with holes, which is not read here"}
-            # Of several members of one name the last counts: its stamp is the greatest.
-            version = f"{stamp}:{header.offset_data:015d}"
-            yield Inside(as_text(header.name.encode(errors="surrogateescape")), version, place)
+    last: dict[str, _Found | None] = {}
+    problem = None
+    try:
+        for number, header in enumerate(_headers(plain)):
+            if not header.isdir():
+                last[header.name] = _found(header, number, last)
+    except Exception as error:
+        problem = error
+    for name, found in last.items():
+        if found:
+            # The version is that of the archive, and where in it the bytes are.
+            version = f"{stamp}:{found.start:015d}"
+            yield Inside(_text(name), version, _place(found, is_compressed))
+    if problem:
+        raise problem
 
 
 def read(source: str, place: dict[str, str], limit: int) -> bytes:
@@ -91,8 +154,40 @@ def stream(
             return
 
 
-def _range(header: tarfile.TarInfo) -> dict[str, str | int]:
-    return {"offset": header.offset_data, "size": header.size}
+def _found(header: tarfile.TarInfo, number: int, before: dict[str, _Found | None]) -> _Found | None:
+    """Where a member's bytes are, which of a hard link are its target's; None if it is no file.
+
+    Args:
+        before: those that come before it, by name. What it was is still there for earlier links
+            when a target is later replaced, as it is when the archive is unpacked.
+    """
+    if header.islnk():
+        problem = f"it is a link to {_text(header.linkname)}, which isn't in the archive before it"
+        return before.get(header.linkname, _Found(header.offset_data, 0, number, problem))
+    if not header.isreg():
+        return None
+    problem = "it is stored with holes, which is not read here" if header.issparse() else ""
+    return _Found(header.offset_data, header.size, number, problem)
+
+
+def _place(found: _Found, is_compressed: bool) -> dict[str, str | int]:
+    if found.problem:
+        return {"broken": found.problem}
+    if is_compressed:
+        return {"member": found.number}
+    return {"offset": found.start, "size": found.size}
+
+
+def _text(name: str) -> str:
+    return as_text(name.encode(errors="surrogateescape"))
+
+
+def _check_end(plain: BinaryIO) -> None:
+    """Raise if there is more than zeros at the end of a file."""
+    size = plain.seek(0, io.SEEK_END)
+    plain.seek(max(0, size - _MAX_ZEROS))
+    if any(plain.read(_MAX_ZEROS)):
+        raise tarfile.SubsequentHeaderError("more follows many zeros in its midst")
 
 
 def _decompressed(file: BinaryIO) -> tuple[BinaryIO, bool]:

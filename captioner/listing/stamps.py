@@ -26,17 +26,21 @@ _VERSIONS = (
 def stamp_of(uri: str, row: dict[str, Any]) -> tuple[str, str]:
     """A file's stamp and checksum, see `Entry`; empty where the row doesn't tell.
 
-    They are those of the store's listing where the row has the checksum that this has.
+    They are those of the store's listing where the row has the checksum that this has. A row
+    without a size is not an inventory's: its date may be the picture's. Such a file is looked up:
+    by that stamp it would be passed over for ever, however it changes.
 
     Args:
         row: what is said of the file, by columns as `rows.read` names them.
     """
     size = _first(row, _SIZES)
+    if not size:
+        return "", ""
     scheme = uri.partition("://")[0]
     own = _first(row, _CHECKSUMS.get(scheme, ()))
     if checksum := own or _first(row, _OTHER_CHECKSUMS):
         stamp = f"{size}:{_as_listed(checksum, scheme)}"
-        return stamp, stamp if size else ""
+        return stamp, stamp
     version = _first(row, _VERSIONS)
     return (f"{size}:{version}" if version else ""), ""
 
