@@ -161,11 +161,23 @@ def read(output: str) -> Iterator[CaptionRecord]:
     newest = outcomes(output)
     for entry in storage.walk(storage.join(output, "shards")):
         task = shards.task_of(entry.uri)
-        with storage.local_copy(entry.uri) as local:
-            for line in FORMATS[shards.extension_of(entry.uri)].read(str(local)):
-                record = CaptionRecord.from_line(line)
-                if newest.get(record.id) == task:
-                    yield record
+        for record in _records(entry.uri):
+            if newest.get(record.id) == task:
+                yield record
+
+
+def _records(file: str) -> Iterator[CaptionRecord]:
+    """All captions of a data file."""
+    with storage.local_copy(file) as local:
+        try:
+            lines = FORMATS[shards.extension_of(file)].read(str(local))
+            yield from map(CaptionRecord.from_line, lines)
+        except UserError:
+            raise
+        except Exception as error:  # of gzip, JSON or Arrow
+            raise UserError(
+                f"{file}: not as it was written ({error}); see `captioner verify`"
+            ) from error
 
 
 def outcomes(output: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import platform
 import time
@@ -48,13 +49,16 @@ def compact(
     settings = _settings(output, extension)
     run = shards.new_run()
     merger = Merger(target, run, wanted, shard_size)
-    newest = shards.newest(output, settings)
-    for index in sorted(shards.finished(output)):
+    # Listed once: a job may be running, and what it finishes from now on is not in the target.
+    indexes = sorted(shards.finished(output))
+    newest = shards.newest_of(indexes, settings)
+    for index in indexes:
         merge(output, index, newest, merger)
     summaries = merger.close()
     if extension == datafiles.FEATURES:
         _save_dataset(output, target, summaries)
-    manifest = _manifest(run, settings, asked or {}, summaries, time.monotonic() - started)
+    asked = {"verb": shards.COMPACT, **(asked or {})}
+    manifest = _manifest(run, settings, asked, summaries, time.monotonic() - started)
     text = json.dumps(manifest, indent=1) + "\n"
     storage.create(storage.join(target, "runs", f"{run}.json"), text.encode())
     return manifest
@@ -114,7 +118,7 @@ def merge(output: str, index: str, newest: dict[str, str], merger: Merger) -> No
     summary, outcomes = shards.read_index(index)
     holding = {outcome.id for outcome in outcomes if newest[outcome.id] == summary.task}
     failed = any(outcome.failure and outcome.id in holding for outcome in outcomes)
-    failures = _failures(output, index) if failed else {}
+    failures = _failures(output, index, summary) if failed else {}
     if not holding:
         return
     for outcome, record in _with_records(output, summary, outcomes):
@@ -160,12 +164,15 @@ def _broken(file: str) -> UserError:
     return UserError(f"{file}: missing, or not what its index says; see `captioner verify`")
 
 
-def _failures(output: str, index: str) -> dict[str, Failure]:
+def _failures(output: str, index: str, summary: Summary) -> dict[str, Failure]:
     file = storage.join(output, "failures", storage.name(index))
     try:
-        rows = map(json.loads, storage.read_bytes(file).decode().splitlines())
+        content = storage.read_bytes(file)
+        if hashlib.sha256(content).hexdigest() != summary.failures_sha256:
+            raise _broken(file)
+        rows = map(json.loads, content.decode().splitlines())
         return {row["id"]: Failure(**row) for row in rows}
-    except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
+    except (FileNotFoundError, *shards.UNREADABLE) as error:
         raise _broken(file) from error
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from captioner import captions, cli
+from captioner import captions, cli, shards
 from captioner.captions import CaptionRecord
 from captioner.compacting import compact
 from captioner.errors import UserError
@@ -157,7 +157,11 @@ def test_an_interrupted_compact_does_not_look_finished(
         ("shards", lambda file: file.write_bytes(b"")),
         ("shards", lambda file: file.write_bytes(file.read_bytes().replace(b'"en"', b'"de"'))),
         ("failures", lambda file: file.write_bytes(b"")),
+        ("failures", lambda file: file.write_bytes(file.read_bytes().replace(b" ", b"  "))),
         ("failures", Path.unlink),
+        ("index", lambda file: file.write_bytes(b"")),
+        ("index", lambda file: file.write_bytes(file.read_bytes().replace(b"tru", b"fals"))),
+        ("runs", lambda file: file.write_bytes(file.read_bytes()[:-9])),
     ],
 )
 def test_a_shard_that_is_not_whole_is_refused(
@@ -170,6 +174,28 @@ def test_a_shard_that_is_not_whole_is_refused(
     damage(next((job.output / directory).iterdir()))
     with pytest.raises(UserError, match="captioner verify"):
         compact(str(job.output), str(tmp_path / "new"))
+
+
+def test_what_a_running_job_finishes_meanwhile_is_left_to_it(
+    tmp_path: Path, picture, monkeypatch
+) -> None:
+    job = CaptionJob(tmp_path)
+    picture(job.input / "0.png")
+    job.run()
+    finished = shards.finished
+
+    def finished_and_more(output: str) -> Iterator[str]:
+        yield from finished(output)
+        picture(job.input / f"{shards.new_run()}.png")
+        with monkeypatch.context() as patch:
+            patch.setattr(shards, "finished", finished)
+            job.run()
+
+    monkeypatch.setattr(shards, "finished", finished_and_more)
+    compact(str(job.output), str(tmp_path / "new"))
+    monkeypatch.undo()
+    assert len(records(tmp_path / "new")) == 1
+    assert len(records(job.output)) == 2
 
 
 def test_the_command(tmp_path: Path, picture, capsys) -> None:

@@ -7,10 +7,12 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import shards
+from captioner.errors import UserError
 from captioner.shards import Failure, Outcome, ShardWriter, Summary
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -47,6 +49,7 @@ def test_a_published_shard_says_what_it_holds(tmp_path: Path) -> None:
     assert [outcome.id for outcome in shards.read_index(index)[1]] == ["a", "b", "c"]
     (failures,) = (tmp_path / "failures").iterdir()
     assert json.loads(failures.read_text())["reason"] == "empty"
+    assert summary.failures_sha256 == hashlib.sha256(failures.read_bytes()).hexdigest()
 
 
 def test_the_first_attempt_wins_whatever_the_second_found(tmp_path: Path) -> None:
@@ -55,6 +58,16 @@ def test_the_first_attempt_wins_whatever_the_second_found(tmp_path: Path) -> Non
     assert second == first
     (index,) = shards.finished(str(tmp_path))
     assert shards.read_index(index)[0] == first
+
+
+def test_an_index_knows_the_failures_that_an_attempt_left_before_it(tmp_path: Path) -> None:
+    _write(tmp_path, "t1", "run1", {"a": b"1\n"}, failures=("b",)).publish()
+    (failures,) = (tmp_path / "failures").iterdir()
+    for directory in ("index", "shards"):
+        next((tmp_path / directory).iterdir()).unlink()
+    summary = _write(tmp_path, "t1", "run2", {"a": b"1\n"}, failures=("b",)).publish()
+    assert json.loads(failures.read_text())["run"] == "run1"
+    assert summary.failures_sha256 == hashlib.sha256(failures.read_bytes()).hexdigest()
 
 
 def test_an_attempt_that_died_before_its_data_does_not_count(tmp_path: Path) -> None:
@@ -97,6 +110,26 @@ def test_nothing_is_left_on_local_disk(tmp_path: Path, monkeypatch) -> None:
     assert list(local.iterdir()) == []
 
 
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[]\n", b"1\n", None])
+def test_a_damaged_index_is_named(damaged: bytes | None, tmp_path: Path) -> None:
+    _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}).publish()
+    (index,) = (tmp_path / "index").iterdir()
+    content = index.read_bytes().replace(b'"b"', b'"c"') if damaged is None else damaged
+    index.write_bytes(content)
+    with pytest.raises(UserError, match=f"{index.name}: not as it was .*captioner verify"):
+        shards.newest(str(tmp_path), "settings")
+
+
+@pytest.mark.parametrize("damaged", ["", '{"settings": "a', "[]", "{}"])
+def test_a_damaged_manifest_is_named(damaged: str, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/run1.json").write_text('{"settings": "settings"}')
+    assert shards.latest_settings(str(tmp_path)) == "settings"
+    (tmp_path / "runs/run2.json").write_text(damaged)
+    with pytest.raises(UserError, match="run2.json: not as it was .*captioner verify"):
+        shards.latest_settings(str(tmp_path))
+
+
 text = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -124,6 +157,9 @@ def test_the_golden_index_can_be_read() -> None:
     summary, outcomes = shards.read_index(str(GOLDEN / "index.jsonl"))
     _, _, lines = (GOLDEN / "index.jsonl").read_bytes().partition(b"\n")
     assert summary.outcomes_sha256 == hashlib.sha256(lines).hexdigest()
+    failures = (GOLDEN / "failures.jsonl").read_bytes()
+    assert summary.failures_sha256 == hashlib.sha256(failures).hexdigest()
+    assert Failure(**json.loads(failures)).id == outcomes[1].id
     assert summary.task == "train-4b22be258f8ed03f"
     assert summary.failed == {"empty": 1}
     assert outcomes[0] == Outcome("a/one.jpg", "/in/a/one.jpg", "10:1", "ab" * 32, "", False)

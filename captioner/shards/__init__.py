@@ -9,26 +9,37 @@ An output directory (of features or of captions) holds::
     plans/RUN/                   which images make up which task of a run
     runs/RUN.json                what a run was asked and what it did
 
-A shard is named after its task; its files are only ever created, never changed, index first and
-data last. So two attempts at a task, or two runs at once, end with one shard, and a killed run
-leaves whole shards only. DATA is the beginning of the data's SHA-256: attempts that end differently
-(a read that failed once) publish an index each, and the name says which of them belongs to the data
-that was first.
+A shard is named after its task; its files are only ever created, never changed: failures first, as
+the index has their checksum, and the data last. So two attempts at a task, or two runs at once, end
+with one shard, and a killed run leaves whole shards only. DATA is the beginning of the data's
+SHA-256: attempts that end differently (a read that failed once) publish an index each, and the name
+says which of them belongs to the data that was first.
 """
 
 from captioner.shards.history import (
+    UNREADABLE,
     finished,
     latest_settings,
     newest,
+    newest_of,
     other_than,
+    outcomes_sha256,
     parse_index,
     read_index,
     read_summary,
     recount,
     unfinished,
 )
-from captioner.shards.names import extension_of, index_name, is_index, sha256_of, task_of
+from captioner.shards.names import (
+    extension_of,
+    index_name,
+    is_index,
+    sha256_of,
+    task_of,
+    task_of_index,
+)
 from captioner.shards.summary import (
+    COMPACT,
     FORMAT,
     MANIFEST_FORMAT,
     Failure,
@@ -40,6 +51,7 @@ from captioner.shards.summary import (
 from captioner.shards.writer import DataFormat, ShardWriter, Spool
 
 __all__ = [
+    "COMPACT",
     "DataFormat",
     "FORMAT",
     "Failure",
@@ -48,6 +60,7 @@ __all__ = [
     "ShardWriter",
     "Spool",
     "Summary",
+    "UNREADABLE",
     "extension_of",
     "fingerprint",
     "finished",
@@ -56,12 +69,15 @@ __all__ = [
     "latest_settings",
     "new_run",
     "newest",
+    "newest_of",
     "other_than",
+    "outcomes_sha256",
     "parse_index",
     "read_index",
     "read_summary",
     "recount",
     "sha256_of",
     "task_of",
+    "task_of_index",
     "unfinished",
 ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from captioner import storage
 from captioner.errors import UserError
 from captioner.shards.names import index_name, task_of, task_of_index
 from captioner.shards.summary import Outcome, Summary
+
+# What it raises to read JSON that is no longer as it was written.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
 
 def finished(output: str) -> Iterator[str]:
@@ -62,14 +65,20 @@ def read_index(index: str) -> tuple[Summary, list[Outcome]]:
     """What an index file says: the shard's summary, and how each image ended.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is not there, or not as it was written.
     """
     try:
-        return parse_index(storage.read_bytes(index))
+        content = storage.read_bytes(index)
+        summary, outcomes = parse_index(content)
+        if outcomes_sha256(content) != summary.outcomes_sha256:
+            raise ValueError("by its SHA-256")
+        return summary, outcomes
     except FileNotFoundError as error:
         raise UserError(
             f"{index}: the index of a shard is missing; see what else is with `captioner verify`"
         ) from error
+    except UNREADABLE as error:
+        raise _damaged(index, error) from error
 
 
 def parse_index(content: bytes) -> tuple[Summary, list[Outcome]]:
@@ -78,14 +87,24 @@ def parse_index(content: bytes) -> tuple[Summary, list[Outcome]]:
     return Summary.from_line(first), [Outcome(**json.loads(line)) for line in rest]
 
 
+def outcomes_sha256(content: bytes) -> str:
+    """The SHA-256 of an index file's lines after the first, which its summary has too."""
+    return hashlib.sha256(content.partition(b"\n")[2]).hexdigest()
+
+
 def newest(output: str, settings: str) -> dict[str, str]:
     """The task that holds the outcome of each id that counts, be it a result or a failure.
 
     It is the newest of those made with `settings` (a fingerprint), and where there is none, of the
     others.
     """
+    return newest_of(finished(output), settings)
+
+
+def newest_of(indexes: Iterable[str], settings: str) -> dict[str, str]:
+    """The same of some shards, given their indexes."""
     found: dict[str, tuple[bool, str, str]] = {}
-    for index in finished(output):
+    for index in indexes:
         summary, outcomes = read_index(index)
         made = (summary.settings == settings, summary.run, summary.task)
         for outcome in outcomes:
@@ -94,9 +113,22 @@ def newest(output: str, settings: str) -> dict[str, str]:
 
 
 def latest_settings(output: str) -> str:
-    """The settings (a fingerprint) of the latest run that came to its end; empty without one."""
+    """The settings (a fingerprint) of the latest run that came to its end; empty without one.
+
+    Raises:
+        UserError: its manifest is not as it was written.
+    """
     runs = max((entry.uri for entry in storage.walk(storage.join(output, "runs"))), default=None)
-    return json.loads(storage.read_bytes(runs))["settings"] if runs else ""
+    if not runs:
+        return ""
+    try:
+        return json.loads(storage.read_bytes(runs))["settings"]
+    except UNREADABLE as error:
+        raise _damaged(runs, error) from error
+
+
+def _damaged(file: str, error: Exception) -> UserError:
+    return UserError(f"{file}: not as it was written ({error}); see `captioner verify`")
 
 
 def _index_of(output: str, data: str) -> str:

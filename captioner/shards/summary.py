@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 FORMAT = 1
 MANIFEST_FORMAT = 1
+# The verb in the manifest that `captioner compact` makes: its shards are of several settings.
+COMPACT = "compact"
 
 
 class Outcome(NamedTuple):
@@ -60,6 +62,7 @@ class Summary:
         seconds: spent on it, by stage.
         size, sha256: of the data file.
         outcomes_sha256: of the index's lines after the first.
+        failures_sha256: of the file in ``failures/``; empty where no image failed.
     """
 
     task: str
@@ -74,6 +77,7 @@ class Summary:
     size: int = 0
     sha256: str = ""
     outcomes_sha256: str = ""
+    failures_sha256: str = ""
 
     def to_line(self) -> str:
         """The summary as one line of JSON."""

@@ -82,7 +82,7 @@ class ShardWriter:
         self._seconds.update(stages)
 
     def publish(self) -> Summary:
-        """Publish index and failures, then the data.
+        """Publish failures and index, then the data.
 
         Returns:
             The shard's summary: that of the first attempt, if this was not it.
@@ -91,11 +91,10 @@ class ShardWriter:
         outcomes = _lines(self._outcomes)
         self._complete_summary(outcomes)
         name = index_name(self._summary.task, self._summary.sha256)
+        if self._failures:
+            self._publish_failures(storage.join(self._output, "failures", name))
         index = self._summary.to_line().encode() + outcomes
         is_new = storage.create(storage.join(self._output, "index", name), index)
-        if self._failures:
-            failures = storage.join(self._output, "failures", name)
-            storage.create(failures, _lines(self._failures))
         is_first = storage.create(storage.join(self._output, self._summary.file), self._path)
         self.discard()
         return (
@@ -105,6 +104,13 @@ class ShardWriter:
     def discard(self) -> None:
         """Remove what is on local disk."""
         self._directory.cleanup()
+
+    def _publish_failures(self, file: str) -> None:
+        lines = _lines(self._failures)
+        # An attempt that was killed before its index may have left its own: those are kept.
+        if not storage.create(file, lines):
+            lines = storage.read_bytes(file)
+        self._summary.failures_sha256 = hashlib.sha256(lines).hexdigest()
 
     def _complete_summary(self, outcomes: bytes) -> None:
         self._summary.sha256 = sha256_of(self._path)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from captioner import datafiles, shards, storage
+from captioner.verifying.lost import LostShards
 from captioner.verifying.manifests import read_manifests
 from captioner.verifying.report import Files, Problem, Report
 from captioner.verifying.shard import ShardCheck
@@ -15,6 +16,8 @@ __all__ = ["Problem", "Report", "verify"]
 
 # At most so many shards at once: on local disks, so many files, with a bucket, so many downloads.
 _THREADS = 8
+
+_STRAY = "not called as what captioner writes here; delete it, or move it elsewhere"
 
 
 def verify(output: str) -> Report:
@@ -27,22 +30,35 @@ def verify(output: str) -> Report:
     """
     files = Files.of(output)
     report = Report(shards=len(files.data))
-    named = read_manifests(files, report.problems)
+    claims = read_manifests(files, report.problems)
+    lost = LostShards(files, claims)
     used: set[str] = set()
-    calls = (ShardCheck(files, file, named.get(file)).run for file in sorted(files.data | {*named}))
-    for check in _ahead(calls):
+    every = sorted(files.data | {*claims})
+    for check in _ahead(ShardCheck(files, file, claims.get(file, [])).run for file in every):
+        lost.look_at(check)
         report.problems += check.problems
         report.done += sum(not outcome.failure for outcome in check.outcomes)
         report.failed += sum(bool(outcome.failure) for outcome in check.outcomes)
         used.add(check.name)
-    named_after_none = (storage.name(file) not in used for file in files.indexes | files.failures)
-    report.leftovers = sum(named_after_none) + sum(1 for _ in shards.unfinished(output))
+    report.problems += lost.problems()
+    report.superseded = lost.superseded
+    report.problems += (Problem(file, "stray", _STRAY) for file in files.strays())
+    report.leftovers = _count_leftovers(files, used | lost.names)
     if _holds_features(files):
         from captioner.verifying.dataset import check_dataset  # with TensorFlow
 
         report.problems += check_dataset(files, is_sound=not report.problems)
     report.problems.sort()
     return report
+
+
+def _count_leftovers(files: Files, used: set[str]) -> int:
+    """How many files killed attempts left; `used` are the names of shards' indexes."""
+    beside = (files.indexes | files.failures) - files.strays()
+    tasks = {shards.task_of_index(name) for name in used}
+    marks = (storage.name(mark) for mark in shards.unfinished(files.output))
+    unused = sum(storage.name(file) not in used for file in beside)
+    return unused + sum(mark not in tasks for mark in marks)
 
 
 def _holds_features(files: Files) -> bool:

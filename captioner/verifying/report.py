@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from typing import NamedTuple
 
-from captioner import storage
+from captioner import shards, storage
 from captioner.errors import UserError
 from captioner.shards import Summary
 
@@ -16,6 +16,7 @@ class Problem(NamedTuple):
 
     `kind` is missing, truncated, altered, unreadable (no longer of its format), stray (no shard's),
     stale (derived from shards, and behind them) or unfinished (of a run that has no manifest).
+    `detail` says what to do too.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Report:
         shards: data files there are.
         done, failed: outcomes in them; of one image there may be several.
         leftovers: files that killed attempts left and that nothing reads.
+        superseded: shards whose data is no longer there, and whose images were all done anew.
     """
 
     problems: list[Problem] = dataclasses.field(default_factory=list)
@@ -42,14 +44,20 @@ class Report:
     done: int = 0
     failed: int = 0
     leftovers: int = 0
+    superseded: int = 0
 
     def __str__(self) -> str:
         kinds = Counter(problem.kind for problem in self.problems)
         found = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-        left = f" ({self.leftovers} files that killed attempts left, harmless)"
+        harmless = []
+        if self.leftovers:
+            harmless.append(f"{self.leftovers} files that killed attempts left")
+        if self.superseded:
+            harmless.append(f"{self.superseded} shards that are gone and were done anew")
         return (
             f"{self.shards} shards with {self.done} results and {self.failed} failures: "
-            f"{found or 'all is well'}{left if self.leftovers else ''}"
+            f"{found or 'all is well'}"
+            + (f" ({' and '.join(harmless)}, harmless)" if harmless else "")
         )
 
 
@@ -58,6 +66,11 @@ class Named(NamedTuple):
 
     summary: Summary
     manifest: str
+
+    @property
+    def index(self) -> str:
+        """The name of its index, and of its failures."""
+        return shards.index_name(self.summary.task, self.summary.sha256)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +99,14 @@ class Files:
         if not any(found):
             raise UserError(f"{output}: there is no output of a job here")
         return cls(output, *found)
+
+    def strays(self) -> set[str]:
+        """What is called neither as an index is nor as the failures beside it, where these are."""
+        return {
+            file
+            for file in self.indexes | self.failures
+            if file.count("/") > 1 or not shards.is_index(storage.name(file))
+        }
 
     def read(self, file: str) -> bytes:
         """A file's content."""
