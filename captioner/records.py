@@ -237,6 +237,10 @@ def _read_dataset_json(directory: str) -> dict[str, Any]:
             f"{directory}: no features here (there is no dataset.json); "
             "make them with `captioner extract`"
         ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{file}: not as it was written; delete it and run `captioner extract` again"
+        ) from error
     if values.get("format") != FORMAT:
         raise UserError(f"{file}: made by another version of captioner; extract the features again")
     return values

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from captioner import archives, shards, storage
 from captioner.archives import places
+from captioner.errors import UserError
 from captioner.listing.listed import Listed, enter, look_up
 
 _FAILURES = "failures"
@@ -41,8 +42,7 @@ def ids_in(source: str, output: str) -> frozenset[str] | None:
     """The ids that an input is restricted to: those of one file; None for the whole directory."""
     if source.rstrip("/") == storage.join(output, _FAILURES):
         return None
-    lines = storage.read_bytes(source).decode().splitlines()
-    return frozenset(json.loads(line)["id"] for line in lines)
+    return frozenset(row["id"] for row in _rows(source))
 
 
 def outcomes(index: str) -> Iterator[Ended]:
@@ -108,5 +108,13 @@ def _sources(index: str) -> dict[str, str]:
     """The files that failed images are inside of, by id."""
     directory, _, name = index.rpartition("/")
     failures = storage.join(directory.rpartition("/")[0], _FAILURES, name)
-    lines = storage.read_bytes(failures).decode().splitlines()
-    return {row["id"]: row["source"] for row in map(json.loads, lines)}
+    return {row["id"]: row["source"] for row in _rows(failures)}
+
+
+def _rows(failures: str) -> list[dict[str, str]]:
+    try:
+        return [json.loads(line) for line in storage.read_bytes(failures).decode().splitlines()]
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(
+            f"{failures}: missing, or not as it was written; see `captioner verify`"
+        ) from error

@@ -13,7 +13,7 @@ from captioner.verifying.manifests import Claims
 from captioner.verifying.report import Files, Named, Problem
 from captioner.verifying.shard import ShardCheck
 
-_REMEDY = "run the job's command again; if that mends it not, `captioner compact` what is left"
+_REMEDY = "run the job's command again; if that doesn't mend it, `captioner compact` what is left"
 
 
 class LostShards:
