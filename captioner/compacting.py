@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import platform
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -42,7 +41,6 @@ def compact(
     Raises:
         UserError: no output, a target with something in it, or a shard that is not whole.
     """
-    started = time.monotonic()
     extension = datafiles.extension_of(output)
     wanted = _target_extension(output, extension, format)
     _check_target(output, target)
@@ -58,7 +56,7 @@ def compact(
     if extension == datafiles.FEATURES:
         _save_dataset(output, target, summaries)
     asked = {"verb": shards.COMPACT, **(asked or {})}
-    manifest = _manifest(run, settings, asked, summaries, time.monotonic() - started)
+    manifest = _manifest(run, settings, asked, summaries)
     text = json.dumps(manifest, indent=1) + "\n"
     storage.create(storage.join(target, "runs", f"{run}.json"), text.encode())
     return manifest
@@ -233,32 +231,10 @@ def _moved(uri: str, output: str, target: str) -> str:
 
 
 def _manifest(
-    run: str, settings: str, asked: dict[str, Any], summaries: list[Summary], seconds: float
+    run: str, settings: str, asked: dict[str, Any], summaries: list[Summary]
 ) -> dict[str, Any]:
-    """A run's manifest, as docs/contracts.md has it: all that is there was done by this run."""
-    done = sum(summary.done for summary in summaries)
-    failed: Counter[str] = Counter()
-    for summary in summaries:
-        failed.update(summary.failed)
-    return {
-        "format": shards.MANIFEST_FORMAT,
-        "run": run,
-        "asked": asked,
-        "settings": settings,
-        "versions": {"captioner": __version__, "python": platform.python_version()},
-        "images": {
-            "seen": done + failed.total(),
-            "done": done,
-            "deduplicated": 0,
-            "failed": dict(sorted(failed.items())),
-            "skipped": 0,
-            "failed_before": 0,
-            "absent": 0,
-        },
-        "current": {},
-        "seconds": round(seconds, 3),
-        "seconds_by_stage": {},
-        "images_per_second": round((done + failed.total()) / max(seconds, 1e-3), 3),
-        "shards": [dataclasses.asdict(summary) for summary in summaries],
-        "adopted": [],
-    }
+    """The run's manifest: all that is there was done by this run."""
+    versions = {"captioner": __version__, "python": platform.python_version()}
+    seen = sum(summary.done + sum(summary.failed.values()) for summary in summaries)
+    manifest = shards.manifest_of(run, settings, asked, versions, summaries, {"seen": seen})
+    return {**manifest, "adopted": []}

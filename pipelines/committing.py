@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import platform
 from collections import Counter
@@ -14,9 +13,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from captioner import __version__, storage
+from captioner import __version__, shards, storage
 from captioner.errors import TooManyFailures, UserError
-from captioner.shards import MANIFEST_FORMAT, Summary
+from captioner.shards import Summary
 from pipelines.job import Job
 
 _PACKAGES = ("apache-beam", "tensorflow", "keras", "numpy", "pillow")
@@ -90,7 +89,9 @@ def publish(
     kept = [Summary.from_line(line) for line in parts["kept"]]
     kept = [summary for summary in kept if summary.task not in tasks]
     check_shards(made, job)
-    manifest = manifest_of(job, asked, made, dict(parts["tally"]))
+    manifest = shards.manifest_of(
+        job.run, job.settings, asked, versions(), made, dict(parts["tally"])
+    )
     adopted = orphans(kept, job.output)
     manifest["adopted"] = [dataclasses.asdict(orphan) for orphan in adopted]
     known = adopted_before(job.output)
@@ -141,44 +142,6 @@ def check_failures(summaries: list[Summary], job: Job) -> None:
         )
 
 
-def manifest_of(
-    job: Job, asked: dict[str, Any], made: list[Summary], tally: dict[str, int]
-) -> dict[str, Any]:
-    """The run's manifest, as docs/contracts.md has it, from the summaries and the plan's tally."""
-    failed: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
-    for summary in made:
-        failed.update(summary.failed)
-        seconds.update(summary.seconds)
-    elapsed = (_now() - started(job.run)).total_seconds()
-    done = sum(summary.done for summary in made)
-    return {
-        "format": MANIFEST_FORMAT,
-        "run": job.run,
-        "asked": asked,
-        "settings": job.settings,
-        "versions": versions(),
-        "images": {
-            "seen": tally.get("seen", 0),
-            "done": done,
-            "deduplicated": sum(summary.deduplicated for summary in made),
-            "failed": dict(sorted(failed.items())),
-            "skipped": tally.get("skipped", 0),
-            "failed_before": tally.get("failed_before", 0),
-            "absent": tally.get("absent", 0),
-        },
-        "current": {
-            name.removeprefix("current:"): number
-            for name, number in sorted(tally.items())
-            if name.startswith("current:")
-        },
-        "seconds": round(elapsed, 3),
-        "seconds_by_stage": {name: round(value, 3) for name, value in sorted(seconds.items())},
-        "images_per_second": round((done + failed.total()) / max(elapsed, 1e-3), 3),
-        "shards": [dataclasses.asdict(summary) for summary in made],
-    }
-
-
 def orphans(summaries: list[Summary], output: str) -> list[Summary]:
     """Those shards whose run never came to its commit, so that its manifest doesn't have them."""
     runs = storage.walk(storage.join(output, "runs"))
@@ -188,8 +151,7 @@ def orphans(summaries: list[Summary], output: str) -> list[Summary]:
 
 def adopted_before(output: str) -> set[str]:
     """The tasks that the latest manifest has adopted already."""
-    runs = (entry.uri for entry in storage.walk(storage.join(output, "runs")))
-    latest = max(runs, default=None)
+    latest = shards.latest_manifest(output)
     if latest is None:
         return set()
     with contextlib.suppress(ValueError):  # cut short: `captioner verify` names it
@@ -201,14 +163,3 @@ def versions() -> dict[str, str]:
     """What the job ran on."""
     ours = {"captioner": __version__, "python": platform.python_version()}
     return ours | {name: metadata.version(name) for name in _PACKAGES}
-
-
-def started(run: str) -> datetime.datetime:
-    """When a run began, which its id tells."""
-    return datetime.datetime.strptime(run.split("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(
-        tzinfo=datetime.UTC
-    )
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
@@ -14,9 +12,7 @@ from captioner import archives, listing, shards, storage
 from captioner.listing import Listed, failed, lists
 from captioner.records import FeatureDataset
 from captioner.storage import Entry
-
-# Files that are looked up at once by one call: enough that the store's answers overlap.
-_LOOK_UPS = 128
+from pipelines.mapping import MapInThreads
 
 
 @dataclasses.dataclass(eq=False)
@@ -129,25 +125,7 @@ class LookUp(beam.PTransform):
     """`Listed` files with their stamps, many asked for at once; see `listing.look_up`."""
 
     def expand(self, files: beam.PCollection) -> beam.PCollection:
-        return (
-            files
-            | "Spread" >> beam.Reshuffle()
-            | "Some each" >> beam.BatchElements(_LOOK_UPS, _LOOK_UPS)
-            | "Ask" >> beam.ParDo(LookUpSome())
-        )
-
-
-class LookUpSome(beam.DoFn):
-    """`listing.look_up` of some files, in threads."""
-
-    def setup(self) -> None:
-        self._threads = ThreadPoolExecutor(max(16, 4 * (os.cpu_count() or 1)), "look-up")
-
-    def teardown(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
-
-    def process(self, some: list[Listed]) -> Iterator[Listed]:
-        return self._threads.map(listing.look_up, some)
+        return files | "Ask" >> MapInThreads(listing.look_up, least=16, per_core=4)
 
 
 class EnterArchives(beam.PTransform):

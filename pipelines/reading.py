@@ -16,8 +16,8 @@ from apache_beam.metrics import Metrics
 from captioner import archives, images, isolation, records, storage
 from captioner.images import DecodedImage, ImageError, Reason
 from captioner.tasks import Reference, Task
+from captioner.threads import Clock, Stuck, Threads, ahead, unless_stuck
 from pipelines.job import Job
-from pipelines.threads import Clock, Stuck, Threads, ahead, unless_stuck
 
 
 @dataclasses.dataclass

@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
-from apache_beam.transforms.window import GlobalWindows
-from apache_beam.utils.windowed_value import WindowedValue
 
 from captioner import images, storage
 from captioner.tasks import Reference, Task
 from pipelines.job import Job
+from pipelines.mapping import MapInThreads
 
 
-@dataclasses.dataclass(eq=False)
 class GroupByContent(beam.PTransform):
     """References (as tuples) whose group is the hash of their bytes: they are read for it."""
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
-        return (
-            references
-            | "Spread images" >> beam.Reshuffle()
-            | "Hash content" >> beam.ParDo(HashContent())
-        )
-
-
-class HashContent(beam.DoFn):
-    """Sets the group of references to files of their own; threads read ahead."""
-
-    def setup(self) -> None:
-        self._threads = ThreadPoolExecutor(max(4, 2 * (os.cpu_count() or 1)), "hash")
-
-    def teardown(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
-
-    def start_bundle(self) -> None:
-        self._waiting: collections.deque[Future[tuple]] = collections.deque()
-
-    def process(self, reference: tuple) -> Iterator[tuple]:
-        self._waiting.append(self._threads.submit(with_content, reference))
-        if len(self._waiting) >= 64:
-            yield self._waiting.popleft().result()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        for future in self._waiting:
-            yield GlobalWindows.windowed_value(future.result())
+        return references | "Hash content" >> MapInThreads(with_content, least=4, per_core=2)
 
 
 def with_content(reference: tuple) -> tuple:

@@ -41,7 +41,7 @@ def parts(file: str) -> Iterator[Part]:
     Raises:
         UserError: a manifest that isn't one, or whose files are of a kind that isn't read here.
     """
-    if file.rpartition("/")[2] == "manifest.json":
+    if storage.name(file) == "manifest.json":
         yield from _inventory(file)
     else:
         yield file, (), ""

@@ -19,6 +19,7 @@ says which of them belongs to the data that was first.
 from captioner.shards.history import (
     UNREADABLE,
     finished,
+    latest_manifest,
     latest_settings,
     newest,
     newest_of,
@@ -30,6 +31,7 @@ from captioner.shards.history import (
     recount,
     unfinished,
 )
+from captioner.shards.manifest import manifest_of
 from captioner.shards.names import (
     extension_of,
     index_name,
@@ -66,7 +68,9 @@ __all__ = [
     "finished",
     "index_name",
     "is_index",
+    "latest_manifest",
     "latest_settings",
+    "manifest_of",
     "new_run",
     "newest",
     "newest_of",

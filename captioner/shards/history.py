@@ -118,13 +118,18 @@ def latest_settings(output: str) -> str:
     Raises:
         UserError: its manifest is not as it was written.
     """
-    runs = max((entry.uri for entry in storage.walk(storage.join(output, "runs"))), default=None)
-    if not runs:
+    manifest = latest_manifest(output)
+    if manifest is None:
         return ""
     try:
-        return json.loads(storage.read_bytes(runs))["settings"]
+        return json.loads(storage.read_bytes(manifest))["settings"]
     except UNREADABLE as error:
-        raise _damaged(runs, error) from error
+        raise _damaged(manifest, error) from error
+
+
+def latest_manifest(output: str) -> str | None:
+    """The manifest of the latest run that came to its end; None without one."""
+    return max((entry.uri for entry in storage.walk(storage.join(output, "runs"))), default=None)
 
 
 def _damaged(file: str, error: Exception) -> UserError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from captioner import datafiles, shards, storage
+from captioner.threads import ahead
 from captioner.verifying.lost import LostShards
 from captioner.verifying.manifests import read_manifests
 from captioner.verifying.report import Files, Problem, Report
@@ -34,7 +34,8 @@ def verify(output: str) -> Report:
     lost = LostShards(files, claims)
     used: set[str] = set()
     every = sorted(files.data | {*claims})
-    for check in _ahead(ShardCheck(files, file, claims.get(file, [])).run for file in every):
+    checks = (ShardCheck(files, file, claims.get(file, [])) for file in every)
+    for check in _checked(checks):
         lost.look_at(check)
         report.problems += check.problems
         report.done += sum(not outcome.failure for outcome in check.outcomes)
@@ -66,13 +67,6 @@ def _holds_features(files: Files) -> bool:
     return is_there or any(file.endswith(datafiles.FEATURES) for file in files.data)
 
 
-def _ahead(calls: Iterable[Callable[[], ShardCheck]]) -> Iterator[ShardCheck]:
-    """The results of calls, in order; some are under way at once, and few wait to be taken."""
-    waiting: collections.deque[Future[ShardCheck]] = collections.deque()
+def _checked(checks: Iterable[ShardCheck]) -> Iterator[ShardCheck]:
     with ThreadPoolExecutor(_THREADS, "verify") as threads:
-        for call in calls:
-            waiting.append(threads.submit(call))
-            if len(waiting) > _THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from ahead(threads, ((check.run,) for check in checks), _THREADS + 1)

@@ -102,7 +102,7 @@ class ShardCheck:
         task = shards.task_of(self._file)
         if self._named:
             self._add_damaged(index, "missing", f"{self._file} needs it")
-        elif any(storage.name(file).rpartition("-")[0] == task for file in self._files.indexes):
+        elif any(shards.task_of_index(file) == task for file in self._files.indexes):
             detail = "or truncated: its index is of other content"
             self._add_damaged(self._file, "altered", detail)
         else:

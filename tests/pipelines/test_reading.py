@@ -19,9 +19,9 @@ import pytest
 from captioner import images, isolation, storage
 from captioner.images import DecodedImage, ImageError
 from captioner.tasks import Reference, Task
+from captioner.threads import Threads
 from pipelines import reading
 from pipelines.reading import Item, ReadTasks
-from pipelines.threads import Threads
 from tests import odd_images
 from tests.conftest import StubJob
 
@@ -221,7 +221,7 @@ def test_an_image_that_kills_the_job_is_isolated_by_the_next_run(
 
 def test_a_stuck_thread_does_not_keep_the_process_from_ending() -> None:
     program = (
-        "import threading, time\nfrom pipelines.threads import Threads\n"
+        "import threading, time\nfrom captioner.threads import Threads\n"
         "begun = threading.Event()\nthreads = Threads(2)\n"
         "threads.submit(lambda: (begun.set(), time.sleep(600)))\nbegun.wait()\nthreads.leave()\n"
     )
