@@ -23,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -181,7 +181,7 @@ class FeatureDataset:
             A dataset of {"id": string [], "features": float16 [*feature_shape],
             "captions": string [k]}.
         """
-        files = [storage.join(self.directory, file) for file in self.shards.get(split, ())]
+        files = self._files(split)
         names = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string))
         if shuffle_seed is not None and files:
             names = names.shuffle(len(files), shuffle_seed)
@@ -195,6 +195,16 @@ class FeatureDataset:
         found = self.records(split).map(lambda record: (record["id"], record["captions"]))
         for id, captions in found.as_numpy_iterator():
             yield id.decode(), tuple(caption.decode() for caption in captions)
+
+    def _files(self, split: str) -> Sequence[str]:
+        """The shards of a split, by names that TensorFlow can read."""
+        files = [storage.join(self.directory, file) for file in self.shards.get(split, ())]
+        try:
+            return storage.for_tensorflow(files)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{error.filename}: a shard is missing; see what else is with `captioner verify`"
+            ) from error
 
     def _reader(self) -> Callable[[tf.Tensor], tf.data.Dataset]:
         """From a shard's file to its records, without those that a newer outcome supersedes."""

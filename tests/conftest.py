@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -63,6 +65,35 @@ def s3_bucket() -> Iterator[str]:
 
             boto3.client("s3").create_bucket(Bucket="pictures")
             yield "s3://pictures"
+        finally:
+            process.terminate()
+
+
+def _fake_gcs_server() -> str:
+    """The program of a local Google Cloud Storage; skips where there is none."""
+    engines = Path(os.environ.get("CAPTIONER_ENGINES", Path(__file__).parents[1] / ".engines"))
+    found = shutil.which("fake-gcs-server", path=engines / "bin") or shutil.which("fake-gcs-server")
+    if not found:
+        pytest.skip("needs fake-gcs-server, which `./run_tests.sh --engines` installs")
+    return found
+
+
+@pytest.fixture(scope="session")
+def gs_bucket() -> Iterator[str]:
+    """A bucket in a local Google Cloud Storage, which asks for no credentials."""
+    port = _free_port()
+    host = f"127.0.0.1:{port}"
+    command = [_fake_gcs_server(), "-backend=memory", "-scheme=http", "-host=127.0.0.1"]
+    command += [f"-port={port}", f"-external-url=http://{host}", f"-public-host={host}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://{host}")
+        try:
+            _wait_for(port, process)
+            from google.cloud import storage
+
+            storage.Client().create_bucket("pictures")
+            yield "gs://pictures"
         finally:
             process.terminate()
 

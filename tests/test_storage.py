@@ -1,4 +1,4 @@
-"""The stores: local files and S3 behave the same."""
+"""The stores: local files, S3 and Google Cloud Storage behave the same."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ from captioner import archives, storage
 from captioner.storage import Entry
 
 
-@pytest.fixture(params=["local", "s3"])
+REMOTE = ["s3", pytest.param("gs", marks=pytest.mark.engines)]
+
+
+@pytest.fixture(params=REMOTE)
+def remote(request: pytest.FixtureRequest) -> str:
+    """A fresh directory in each store of buckets."""
+    return f"{request.getfixturevalue(f'{request.param}_bucket')}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["local", *REMOTE])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh directory in each store."""
     if request.param == "local":
         return str(tmp_path)
-    return f"{request.getfixturevalue('s3_bucket')}/{uuid.uuid4().hex}"
+    return f"{request.getfixturevalue(f'{request.param}_bucket')}/{uuid.uuid4().hex}"
 
 
 def test_what_is_created_can_be_read(root: str) -> None:

@@ -24,12 +24,13 @@ _STATUSES = """exit status:
   3  the job came to its end, with more failures than --max-failures allows
   4  verify found something
 """
-# What a user can mend: a full disk, a path that can't be written or is of the wrong kind, a disk
-# or mount that fails however often it is tried.
+# What a user can mend: a full disk, a path that can't be written or is of the wrong kind, a bucket
+# that isn't there, a disk, mount or store that fails however often it is tried.
 _MENDABLE = {
     errno.EIO,
     errno.ESTALE,
     errno.ENOTCONN,
+    errno.ENXIO,
     errno.ETIMEDOUT,
     errno.ENOSPC,
     errno.EDQUOT,
@@ -73,7 +74,7 @@ def _mendable(error: BaseException | None) -> UserError | None:
         if isinstance(error, UserError):
             return type(error)(_BEAM_NOTE.sub("", str(error)))
         if isinstance(error, OSError) and error.errno in _MENDABLE:
-            return UserError(f"{error.filename or 'output'}: {os.strerror(error.errno)}")
+            return UserError(f"{error.filename or 'output'}: {error.strerror}")
         if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow says it in words only
             return UserError(f"{os.strerror(errno.ENOSPC)}, perhaps in {tempfile.gettempdir()}")
         error = error.__cause__ or error.__context__

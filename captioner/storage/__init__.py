@@ -2,7 +2,8 @@
 
 The only place that knows how the stores differ. Whatever the store, a missing file is a
 ``FileNotFoundError``, a refusal a ``PermissionError`` and anything else an ``OSError``. What may
-pass is tried again, with pauses, before it is raised.
+pass is tried again, with pauses, before it is raised. A bucket that is missing is an `OSError` of
+the number ENXIO; the text of an error says what to do.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import errno
 import functools
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from captioner.storage import local
+from captioner.storage import copies, local
 from captioner.storage.entry import Entry
 from captioner.storage.local import LocalStore
 from captioner.storage.ranged import RangedFile
@@ -28,6 +29,7 @@ __all__ = [
     "create",
     "entry",
     "exists",
+    "for_tensorflow",
     "is_directory",
     "join",
     "level",
@@ -66,6 +68,12 @@ class Store(Protocol):
 
     def local_copy(self, uri: str) -> AbstractContextManager[Path]:
         """The file as a local path for the length of a `with` block."""
+
+    def enter_tensorflow(self) -> bool:
+        """Have TensorFlow read this store's URIs by itself, with the same settings.
+
+        False where it can't.
+        """
 
 
 @functools.cache
@@ -157,3 +165,30 @@ def replace(uri: str, data: bytes) -> None:
 def local_copy(uri: str) -> AbstractContextManager[Path]:
     """The file as a local path for the length of a `with` block."""
     return _of(uri).local_copy(uri)
+
+
+def for_tensorflow(uris: Sequence[str], room: int | None = None) -> Sequence[str]:
+    """What TensorFlow reads files by, pass after pass, that never change and are in one store.
+
+    Files in buckets are copied to this machine, for as long as the process lives, if all of them
+    take no more than `room` bytes; else TensorFlow's own file systems stream them, in each pass.
+
+    Args:
+        room: by default half of what is free where temporary files go.
+    """
+    store = _of(uris[0]) if uris else _store("")
+    if isinstance(store, LocalStore):
+        return uris
+    room = copies.room() if room is None else room
+    if _size(uris) > room and store.enter_tensorflow():
+        return uris
+    return copies.paths(uris, store.local_copy)
+
+
+def _size(uris: Sequence[str]) -> int:
+    """The bytes of files, told from listings of their directories."""
+    wanted = set(uris)
+    found = (
+        item for directory in {uri.rpartition("/")[0] for uri in uris} for item in level(directory)
+    )
+    return sum(item.size for item in found if isinstance(item, Entry) and item.uri in wanted)

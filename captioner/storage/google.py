@@ -4,70 +4,97 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import tempfile
+import functools
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import requests
 from google.api_core import exceptions
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
 from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from captioner.errors import UserError
+from captioner.storage import buckets
 from captioner.storage.entry import Entry
 
-
-def _split(uri: str) -> tuple[str, str]:
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    return bucket, name
-
-
-def _below(uri: str) -> tuple[str, str]:
-    bucket, prefix = _split(uri)
-    return bucket, prefix.rstrip("/") + "/" if prefix else ""
+_LOG_IN = "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
+_FAILURES = (
+    exceptions.GoogleAPIError,
+    GoogleAuthError,
+    requests.RequestException,
+    DataCorruption,
+    InvalidResponse,
+)
+# All that an `Entry` needs: a listing is a fifth as long.
+_FIELDS = "items(name,size,md5Hash,crc32c),prefixes,nextPageToken"
 
 
 @contextlib.contextmanager
 def _as_os_errors(uri: str) -> Iterator[None]:
+    """The client's errors as those that `captioner.storage` promises.
+
+    The client has tried again for two minutes, where that may help, before it raises any.
+    """
     try:
         yield
     except exceptions.NotFound as error:
         raise FileNotFoundError(errno.ENOENT, "not there", uri) from error
-    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        raise PermissionError(errno.EACCES, error.message, uri) from error
-    except exceptions.GoogleAPIError as error:
-        raise OSError(f"{uri}: {error}") from error
+    except (exceptions.Unauthorized, RefreshError) as error:
+        message = f"the credentials are not accepted ({error}): {_LOG_IN}"
+        raise PermissionError(errno.EACCES, message, uri) from error
+    except exceptions.Forbidden as error:
+        bucket = f"gs://{buckets.split(uri)[0]}"
+        message = f"refused ({error.message}): give these credentials access to {bucket}"
+        raise PermissionError(errno.EACCES, message, uri) from error
+    except _FAILURES as error:
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}", uri) from error
+
+
+@contextlib.contextmanager
+def _needing_the_bucket(uri: str) -> Iterator[None]:
+    """The same where all that can be missing is the bucket: in listings, and in writing."""
+    try:
+        with _as_os_errors(uri):
+            yield
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, exceptions.NotFound):
+            raise buckets.no_such_bucket(uri) from error
+        raise
 
 
 class GoogleStore:
-    """The `Store` of ``gs://`` URIs."""
+    """The `Store` of ``gs://`` URIs.
+
+    An emulator that STORAGE_EMULATOR_HOST names is asked without credentials.
+    """
 
     def __init__(self) -> None:
         try:
-            self._client = storage.Client()
+            self._client = storage.Client(project=None)  # which only making buckets needs
         except (DefaultCredentialsError, OSError) as error:
-            raise UserError(
-                "no Google Cloud credentials or project were found: "
-                "run `gcloud auth application-default login` and set GOOGLE_CLOUD_PROJECT"
-            ) from error
+            raise UserError(f"no Google Cloud credentials were found: {_LOG_IN}") from error
 
     def level(self, uri: str) -> Iterator[Entry | str]:
         """See `Store.level`."""
-        bucket, prefix = _below(uri)
-        with _as_os_errors(uri):
-            found = self._client.list_blobs(bucket, prefix=prefix, delimiter="/")
-            yield from (_entry(blob) for blob in found if not blob.name.endswith("/"))
-            yield from (f"gs://{bucket}/{name.rstrip('/')}" for name in sorted(found.prefixes))
+        bucket, prefix = buckets.below(uri)
+        with _needing_the_bucket(uri):
+            found = self._client.list_blobs(bucket, prefix=prefix, delimiter="/", fields=_FIELDS)
+            yield from _entries(found)
+            for name in sorted(found.prefixes):
+                yield buckets.directory(f"gs://{bucket}", name)
 
     def walk(self, uri: str) -> Iterator[Entry]:
         """See `Store.walk`."""
-        bucket, prefix = _below(uri)
-        with _as_os_errors(uri):
-            found = self._client.list_blobs(bucket, prefix=prefix)
-            yield from (_entry(blob) for blob in found if not blob.name.endswith("/"))
+        bucket, prefix = buckets.below(uri)
+        with _needing_the_bucket(uri):
+            yield from _entries(self._client.list_blobs(bucket, prefix=prefix, fields=_FIELDS))
 
     def entry(self, uri: str) -> Entry | None:
         """See `Store.entry`."""
-        bucket, name = _split(uri)
+        bucket, name = buckets.split(uri)
         if not name or name.endswith("/"):
             return None
         with _as_os_errors(uri):
@@ -76,13 +103,10 @@ class GoogleStore:
 
     def is_directory(self, uri: str) -> bool:
         """See `Store.is_directory`."""
-        bucket, prefix = _below(uri)
-        try:
-            with _as_os_errors(uri):
-                found = self._client.list_blobs(bucket, prefix=prefix, max_results=1)
-                return any(True for _ in found)
-        except FileNotFoundError:  # the bucket itself
-            return False
+        bucket, prefix = buckets.below(uri)
+        with _needing_the_bucket(uri):
+            found = self._client.list_blobs(bucket, prefix=prefix, max_results=1, fields=_FIELDS)
+            return any(True for _ in found)
 
     def read_bytes(self, uri: str, limit: int | None = None, start: int = 0) -> bytes:
         """See `Store.read_bytes`."""
@@ -97,7 +121,7 @@ class GoogleStore:
 
     def create(self, uri: str, source: bytes | Path) -> bool:
         """See `Store.create`: generation 0 is Google's way to say 'not there yet'."""
-        with _as_os_errors(uri):
+        with _needing_the_bucket(uri):
             try:
                 if isinstance(source, bytes):
                     self._blob(uri).upload_from_string(source, if_generation_match=0)
@@ -109,23 +133,31 @@ class GoogleStore:
 
     def replace(self, uri: str, data: bytes) -> None:
         """See `Store.replace`."""
-        with _as_os_errors(uri):
+        with _needing_the_bucket(uri):
             self._blob(uri).upload_from_string(data)
 
-    @contextlib.contextmanager
-    def local_copy(self, uri: str) -> Iterator[Path]:
+    def local_copy(self, uri: str) -> AbstractContextManager[Path]:
         """See `Store.local_copy`."""
-        with tempfile.TemporaryDirectory(prefix="captioner-") as directory:
-            copy = Path(directory) / (Path(uri).name or "copy")
-            with _as_os_errors(uri):
-                self._blob(uri).download_to_filename(str(copy))
-            yield copy
+        return buckets.copied(uri, functools.partial(self._download, uri))
+
+    def enter_tensorflow(self) -> bool:
+        """See `Store.enter_tensorflow`: it knows ``gs://`` by itself, but no emulator."""
+        return not os.environ.get("STORAGE_EMULATOR_HOST")
+
+    def _download(self, uri: str, path: str) -> None:
+        with _as_os_errors(uri):
+            self._blob(uri).download_to_filename(path)
 
     def _blob(self, uri: str) -> storage.Blob:
-        bucket, name = _split(uri)
+        bucket, name = buckets.split(uri)
         return self._client.bucket(bucket).blob(name)
 
 
+def _entries(found: Iterator[storage.Blob]) -> Iterator[Entry]:
+    """Names that end with a slash are only there for people, to see a directory."""
+    return (_entry(blob) for blob in found if not blob.name.endswith("/"))
+
+
 def _entry(blob: storage.Blob) -> Entry:
-    checksum = f"{blob.size}:{blob.md5_hash or blob.crc32c}"
+    checksum = f"{blob.size}:{blob.md5_hash or blob.crc32c}"  # what is composed has no MD5
     return Entry(f"gs://{blob.bucket.name}/{blob.name}", blob.size, checksum, checksum)

@@ -29,6 +29,7 @@ _FINAL_NUMBERS = {
     errno.ELOOP,
     errno.ENAMETOOLONG,
     errno.ENOSPC,
+    errno.ENXIO,
     errno.EROFS,
 }
 
