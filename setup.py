@@ -21,7 +21,12 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["captioner", "captioner.*", "pipelines", "pipelines.*"]),
     package_data={"captioner": ["*.schema.json"]},
-    entry_points={"console_scripts": ["captioner = captioner.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "captioner = captioner.cli:main",
+            "captioner-worker = pipelines.worker:main",
+        ]
+    },
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "boto3>=1.35,<2",

@@ -1,4 +1,8 @@
-"""PLAN: what earlier runs left, finished and unfinished."""
+"""PLAN: what earlier runs left, finished and unfinished.
+
+An engine that lost its plan plans again, in the midst of the run. What the run itself has done by
+then is nothing that was done before it: its tasks are to be the same ones again.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ Done = tuple[str, tuple[str, str, str, str, bool, str]]
 
 @dataclasses.dataclass(eq=False)
 class ReadFinished(beam.PTransform):
-    """The finished shards of the job's output that were made with the same settings.
+    """The finished shards of earlier runs that were made with the same settings.
 
     Tags of the result: "summaries", their `shards.Summary` lines; "outcomes", their images, `Done`.
     """
@@ -34,7 +38,7 @@ class ReadFinished(beam.PTransform):
             | "List finished shards" >> beam.FlatMap(shards.finished)
             | "One index each" >> beam.Reshuffle()
             | "Read indexes"
-            >> beam.ParDo(ReadIndex(self.job.settings)).with_outputs("summaries", main="outcomes")
+            >> beam.ParDo(ReadIndex(self.job)).with_outputs("summaries", main="outcomes")
         )
         return {"outcomes": found.outcomes, "summaries": found.summaries}
 
@@ -44,14 +48,14 @@ class ReadIndex(beam.DoFn):
     """A finished shard's outcomes, and under the tag "summaries" its summary's line.
 
     Args:
-        settings: shards of other settings are passed over: for this job they don't count as done.
+        job: shards of other settings are passed over: for this job they don't count as done.
     """
 
-    settings: str
+    job: Job
 
     def process(self, index: str) -> Iterator[Done | TaggedOutput]:
         summary, outcomes = shards.read_index(index)
-        if summary.settings != self.settings:
+        if summary.settings != self.job.settings or summary.run == self.job.run:
             return
         yield TaggedOutput("summaries", summary.to_line())
         for outcome in outcomes:
@@ -61,27 +65,25 @@ class ReadIndex(beam.DoFn):
 
 @dataclasses.dataclass(eq=False)
 class ReadSuspects(beam.PTransform):
-    """The images of tasks that were begun and never finished: (id, True).
+    """The images of tasks that earlier runs began and never finished: (id, True)."""
 
-    Args:
-        output: the output directory.
-    """
-
-    output: str
+    job: Job
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         return (
             begin
-            | beam.Create([self.output])
+            | beam.Create([self.job.output])
             | "List unfinished" >> beam.FlatMap(shards.unfinished)
             | "One attempt each" >> beam.Reshuffle()
-            | "Read their images" >> beam.FlatMap(suspects)
+            | "Read their images" >> beam.FlatMap(suspects, self.job.plan)
         )
 
 
-def suspects(attempt: str) -> Iterator[tuple[str, bool]]:
-    """The images of the task that a mark in ``attempts/`` is about."""
+def suspects(attempt: str, plan: str) -> Iterator[tuple[str, bool]]:
+    """The images of the task that a mark in ``attempts/`` is about, unless it is one of `plan`."""
     # Whoever tidies up old plans loses no image by it.
     with contextlib.suppress(UserError, FileNotFoundError):
-        for reference in Task.read(storage.read_bytes(attempt).decode()).references:
-            yield shared_id(reference.id), True
+        task = storage.read_bytes(attempt).decode()
+        if not task.startswith(storage.join(plan, "")):
+            for reference in Task.read(task).references:
+                yield shared_id(reference.id), True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -67,10 +70,12 @@ class LoadedWhenNeeded:
 
     Attributes:
         batch_size: the largest that is known to fit, or is yet to be tried.
+        name: of this network in this process's memory, MACHINE/PROCESS/HASH; no other has it.
     """
 
     def __init__(self, load: Callable[[], Network], batch_size: int) -> None:
         self.batch_size = batch_size
+        self.name = f"{platform.node()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self._load = load
         self._lock = threading.Lock()
         self._network: Network | None = None
@@ -100,6 +105,7 @@ def infer_items(model: LoadedWhenNeeded, items: Sequence[Item]) -> None:
     results = infer_halving(network.infer, batch, model.batch_size, model.does_not_fit)
     for item, result in zip(items, results, strict=True):
         item.pixels_or_features = None
+        item.model = model.name
         if isinstance(result, Exception):
             message = f"{type(result).__name__}: {result}"
             item.problem = Problem("infer", "inference_failed", message, permanent=False)

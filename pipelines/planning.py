@@ -58,7 +58,7 @@ class FindOut(beam.PTransform):
             "listed": begin | "List images" >> ListImages(self.job.input, self.job.from_features),
             "done": finished["outcomes"],
             "captions": begin | "Read captions" >> ReadCaptions(self.job),
-            "suspects": begin | "Read unfinished attempts" >> ReadSuspects(self.job.output),
+            "suspects": begin | "Read unfinished attempts" >> ReadSuspects(self.job),
         }
         decided = (
             known

@@ -42,6 +42,7 @@ class Item:
         repeats: whether an earlier image of the task has the same bytes, whose result it shares.
         problem: why there is no result.
         result: what inference gave.
+        model: name of the loaded model that it went through, see `inference.LoadedWhenNeeded`.
         seconds: spent on the image, by stage.
     """
 
@@ -54,6 +55,7 @@ class Item:
     repeats: bool = False
     problem: Problem | None = None
     result: object = None
+    model: str = ""
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 

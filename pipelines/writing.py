@@ -92,7 +92,7 @@ class TaskWriter:
 
     def add(self, item: Item) -> None:
         """Take an item to its end; one with the bytes of an earlier one ends as that one did."""
-        self._shard.add_seconds(**item.seconds)
+        self._shard.add_work(item.model, **item.seconds)
         if item.repeats:
             original = self._originals[item.content_hash]
             item.result, item.problem = original.result, original.problem

@@ -35,12 +35,13 @@ def _write(
 
 def test_a_published_shard_says_what_it_holds(tmp_path: Path) -> None:
     writer = _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}, failures=("c",))
-    writer.add_seconds(read=1.0)
-    writer.add_seconds(read=0.5, infer=2.0)
+    writer.add_work("", read=1.0)
+    writer.add_work("machine/1/a", read=0.5, infer=2.0)
     summary = writer.publish()
     assert (tmp_path / summary.file).read_bytes() == b"1\n2\n"
     assert (summary.done, summary.failed) == (2, {"empty": 1})
     assert summary.seconds == {"read": 1.5, "infer": 2.0}
+    assert summary.models == ["machine/1/a"]
     assert summary.sha256 == hashlib.sha256(b"1\n2\n").hexdigest()
     (index,) = shards.finished(str(tmp_path))
     _, _, lines = Path(index).read_bytes().partition(b"\n")
@@ -161,6 +162,6 @@ def test_the_golden_index_can_be_read() -> None:
     assert summary.failures_sha256 == hashlib.sha256(failures).hexdigest()
     assert Failure(**json.loads(failures)).id == outcomes[1].id
     assert summary.task == "train-4b22be258f8ed03f"
-    assert summary.failed == {"empty": 1}
+    assert summary.failed == {"empty": 1} and summary.models == ["worker-1/4242/0c1d2e3f"]
     assert outcomes[0] == Outcome("a/one.jpg", "/in/a/one.jpg", "10:1", "ab" * 32, "", False)
     assert outcomes[1].failure == "empty" and outcomes[1].permanent

@@ -58,6 +58,7 @@ def manifest_of(
         },
         "seconds": round(elapsed, 3),
         "seconds_by_stage": {name: round(value, 3) for name, value in sorted(seconds.items())},
+        "models": dict(sorted(Counter(model for one in made for model in one.models).items())),
         "images_per_second": round((done + failed.total()) / max(elapsed, 1e-3), 3),
         "shards": [dataclasses.asdict(summary) for summary in made],
     }

@@ -60,6 +60,7 @@ class Summary:
         deduplicated: those of them whose result is that of an image with the same bytes.
         failed: images without one, by reason.
         seconds: spent on it, by stage.
+        models: the loaded models that its images went through, each as MACHINE/PROCESS/HASH.
         size, sha256: of the data file.
         outcomes_sha256: of the index's lines after the first.
         failures_sha256: of the file in ``failures/``; empty where no image failed.
@@ -74,6 +75,7 @@ class Summary:
     deduplicated: int = 0
     failed: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    models: list[str] = dataclasses.field(default_factory=list)
     size: int = 0
     sha256: str = ""
     outcomes_sha256: str = ""

@@ -56,6 +56,7 @@ class ShardWriter:
         self._failures: list[Failure] = []
         self._failed: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()
+        self._models: set[str] = set()
         self._directory = tempfile.TemporaryDirectory(prefix="captioner-")
         self._path = Path(self._directory.name) / "data"
         self._spool = open_spool(str(self._path))
@@ -77,9 +78,11 @@ class ShardWriter:
         self._failures.append(failure)
         self._failed[failure.reason] += 1
 
-    def add_seconds(self, **stages: float) -> None:
-        """Count time that this shard took, by stage."""
-        self._seconds.update(stages)
+    def add_work(self, model: str, **seconds: float) -> None:
+        """Count time that this shard took, by stage, and the loaded model that worked on it."""
+        self._seconds.update(seconds)
+        if model:
+            self._models.add(model)
 
     def publish(self) -> Summary:
         """Publish failures and index, then the data.
@@ -116,6 +119,7 @@ class ShardWriter:
         self._summary.sha256 = sha256_of(self._path)
         self._summary.outcomes_sha256 = hashlib.sha256(outcomes).hexdigest()
         self._summary.size = self._path.stat().st_size
+        self._summary.models = sorted(self._models)
         self._summary.failed = dict(sorted(self._failed.items()))
         self._summary.seconds = {name: round(value, 3) for name, value in self._seconds.items()}
 

@@ -88,7 +88,7 @@ def test_a_second_run_does_nothing_again(stub, picture) -> None:
     assert manifest["images"]["skipped"] == 10
     assert manifest["images"]["failed_before"] == 1
     assert manifest["images"]["done"] == 0 and manifest["images"]["failed"] == {}
-    assert manifest["seconds_by_stage"] == {}
+    assert manifest["seconds_by_stage"] == manifest["models"] == {}
     assert stub.results() == before
     assert stub.log.read_text() == "loaded\n"
 
@@ -381,6 +381,23 @@ def test_a_killed_run_ends_as_an_undisturbed_one(stub, picture, tmp_path: Path) 
     assert manifest["images"]["done"] == len(names) - len(survived)
     assert sum(shard["done"] for shard in manifest["adopted"]) == len(survived)
     assert set(stub.results()) == names
+
+
+def test_a_run_that_is_planned_again_counts_what_it_did_itself(stub, picture) -> None:
+    # As Spark and Flink do where they lost the plan's results with a machine.
+    names = _fill(stub, picture, 20)
+    run = stub.job()
+    before = jobs.run(run, stub.work(), {}, [])
+    (stub.output / f"runs/{run.run}.json").unlink()
+    lost = [stub.output / shard["file"] for shard in before["shards"][::2]]
+    for file in lost:
+        file.unlink()
+    manifest = jobs.run(run, stub.work(), {}, [])
+    assert set(stub.results()) == names
+    assert manifest["images"] == before["images"]
+    assert manifest["adopted"] == []
+    tasks = [shard["task"] for shard in manifest["shards"]]
+    assert tasks == [shard["task"] for shard in before["shards"]]
 
 
 def test_reading_inference_and_writing_are_one_stage(stub) -> None:
