@@ -44,12 +44,13 @@ gcloud compute tpus queued-resources create "$name" "${where[@]}" --node-id="$na
     --accelerator-type="${TPU_TYPE:-v5litepod-8}" --runtime-version="${TPU_RUNTIME:-v2-alpha-tpuv5-lite}" \
     --scopes=https://www.googleapis.com/auth/cloud-platform ${SPOT:+--spot}
 echo "waiting for the TPU, which may take hours" >&2
-until state="$(gcloud compute tpus queued-resources describe "$name" "${where[@]}" --format='value(state.state)')"
-    [ "$state" = ACTIVE ]; do
+state=
+while [ "$state" != ACTIVE ]; do
+    [ -z "$state" ] || sleep "${POLL_SECONDS:-30}"
+    state="$(gcloud compute tpus queued-resources describe "$name" "${where[@]}" --format='value(state.state)')"
     case "$state" in
         FAILED | SUSPENDING | SUSPENDED) echo "error: the TPU is $state, not ACTIVE" >&2; exit 1 ;;
     esac
-    sleep "${POLL_SECONDS:-30}"
 done
 gcloud compute tpus tpu-vm scp --recurse "$package" "$name:captioner-package" "${where[@]}"
 gcloud compute tpus tpu-vm ssh "$name" "${where[@]}" --command="sudo docker run --rm --privileged --net=host \
