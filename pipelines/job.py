@@ -101,6 +101,11 @@ class Job:
         """Directory of the run's plan."""
         return storage.join(self.output, "plans", self.run)
 
+    @property
+    def manifest(self) -> str:
+        """The run's manifest, once it is at its end."""
+        return storage.join(self.output, "runs", f"{self.run}.json")
+
     def begin(self, asked: dict[str, Any]) -> None:
         """Write down what the run was asked, before anything else of it."""
         text = json.dumps(asked, indent=1) + "\n"

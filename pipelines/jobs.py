@@ -9,6 +9,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from captioner import storage
 from captioner.shards import Spool, Summary
@@ -58,16 +59,38 @@ def build(pipeline: beam.Pipeline, job: Job, work: Work, asked: dict[str, Any]) 
     parts | "Commit" >> Commit(job, asked, work.finish)
 
 
-def run(job: Job, work: Work, asked: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
+def run(
+    job: Job, work: Work, asked: dict[str, Any], flags: Sequence[str], wait: bool = True
+) -> dict[str, Any] | None:
     """Run the job to its end.
 
     Args:
         flags: Beam's own.
+        wait: whether to wait for an engine that can do without this process.
 
     Returns:
-        The run's manifest.
+        The run's manifest; None while there is none, where nobody waited for it.
     """
+    chosen = options.parse(flags)
     job.begin(asked)
-    with watching(job), beam.Pipeline(options=options.parse(flags)) as pipeline:
+    with watching(job):
+        is_over = run_pipeline(job, work, asked, chosen, wait)
+    if not is_over and not storage.exists(job.manifest):
+        return None
+    return json.loads(storage.read_bytes(job.manifest))
+
+
+def run_pipeline(
+    job: Job, work: Work, asked: dict[str, Any], chosen: PipelineOptions, wait: bool
+) -> bool:
+    """Run the job's pipeline; whether it was waited for, and came to its end."""
+    chosen.view_as(StandardOptions).no_wait_until_finish = not wait
+    pipeline = beam.Pipeline(options=chosen)
+    if type(pipeline.runner).__name__ == "DataflowRunner":
+        from pipelines.dataflow import following
+
         build(pipeline, job, work, asked)
-    return json.loads(storage.read_bytes(storage.join(job.output, "runs", f"{job.run}.json")))
+        return following.run(pipeline, chosen, wait)
+    with pipeline:
+        build(pipeline, job, work, asked)
+    return wait

@@ -114,6 +114,11 @@ def add_job(parser: argparse.ArgumentParser) -> None:
         help="exit with 3 if more of the images that are tried fail",
     )
     parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="only submit the job, to an engine that runs by itself",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="only say how many images, how long and how much, from a sample",
@@ -137,8 +142,12 @@ def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: 
 
     if parsed.dry_run:
         print(estimating.estimate(job, work).as_text(made, parsed.price_per_hour))
+        return
+    manifest = jobs.run(job, work, asked(parsed), flags, wait=not parsed.no_wait)
+    if manifest:
+        print_run(manifest, parsed.output, made)
     else:
-        print_run(jobs.run(job, work, asked(parsed), flags), parsed.output, made)
+        print(f"when the job is done, {job.manifest} says what it did")
 
 
 def make_absolute(parsed: argparse.Namespace, *names: str) -> None:
@@ -157,7 +166,7 @@ def given(parsed: argparse.Namespace, options: type) -> Any:
 
 def asked(parsed: argparse.Namespace) -> dict[str, object]:
     """What was asked for, as a run's manifest has it."""
-    hidden = {"run", "takes_beam_flags", "dry_run", "price_per_hour"}
+    hidden = {"run", "takes_beam_flags", "dry_run", "no_wait", "price_per_hour"}
     known = {name: value for name, value in vars(parsed).items() if name not in hidden}
     if known.get("max_failures"):
         known["max_failures"] = str(parsed.max_failures)

@@ -1,0 +1,424 @@
+"""Jobs on Dataflow: what is checked before, the job that is submitted, and its whole life.
+
+All goes through run_dataflow.sh, with a local Cloud Storage and a small fake of the service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apache_beam.portability import common_urns
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from captioner import storage
+from tests.conftest import _free_port, _wait_for
+from tests.engines.fake_dataflow import FakeDataflow, in_this_process, staged_pipeline
+
+pytestmark = pytest.mark.engines
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "europe-west4-docker.pkg.dev/my-project/captioner/worker:0.1"
+
+
+def _fake_gcs() -> str:
+    place = Path(os.environ.get("CAPTIONER_ENGINES", ROOT / ".engines"))
+    found = shutil.which(place / "bin/fake-gcs-server") or shutil.which("fake-gcs-server")
+    return found or pytest.skip("no fake-gcs-server: ./run_tests.sh --engines installs it")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[FakeDataflow]:
+    with FakeDataflow().serving() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def settings(service: FakeDataflow, tmp_path_factory) -> Iterator[None]:
+    """A local Cloud Storage, and credentials made up, in the environment."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [_fake_gcs(), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    command += ["-backend", "memory", "-external-url", url, "-location", "europe-west4"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    credentials = tmp_path_factory.mktemp("credentials") / "account.json"
+    credentials.write_text(json.dumps(_account(f"{service.endpoint}/token")))
+    values = {
+        "STORAGE_EMULATOR_HOST": url,
+        "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+        "GOOGLE_CLOUD_PROJECT": "my-project",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        try:
+            _wait_for(port, process)
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _account(token: str) -> dict[str, str]:
+    """A service account that nobody knows, whose tokens come from a server of ours."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    text = key.private_bytes(*form, serialization.NoEncryption()).decode()
+    return {
+        "type": "service_account",
+        "project_id": "my-project",
+        "private_key_id": "1",
+        "private_key": text,
+        "client_email": "me@my-project.iam.gserviceaccount.com",
+        "token_uri": token,
+    }
+
+
+@pytest.fixture
+def bucket(settings: None) -> str:
+    """A new bucket, in europe-west4."""
+    from google.cloud.storage import Client
+
+    name = f"captioner-{uuid.uuid4().hex[:12]}"
+    Client().create_bucket(name)
+    return f"gs://{name}"
+
+
+@pytest.fixture
+def images(bucket: str, picture, tmp_path: Path) -> str:
+    """Three images in a bucket."""
+    for number in range(3):
+        path = picture(tmp_path / f"{number}.png")
+        storage.replace(f"{bucket}/photos/{number}.png", path.read_bytes())
+    return f"{bucket}/photos"
+
+
+# A network that is made in a second.
+ENCODER = ("--encoder=mobilenetv2", "--encoder-weights=none", "--encoder-layer=Conv1_relu")
+ENCODER += ("--image-size=32",)
+
+
+def _command(verb: str, **options: str | None) -> list[str]:
+    return [
+        str(ROOT / "run_dataflow.sh"),
+        verb,
+        *(f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value),
+    ]
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def _extract(bucket: str, images: str, *more: str, **options: str | None) -> list[str]:
+    given = {
+        "project": "my-project",
+        "region": "europe-west4",
+        "bucket": f"{bucket}/dataflow",
+        "worker_image": IMAGE,
+        "input": images,
+        "output": f"{bucket}/features",
+    }
+    return [*_command("extract", **(given | options)), *ENCODER, *more]
+
+
+def _description(tmp_path: Path, command: list[str]) -> dict[str, Any]:
+    """The job's description, which Beam writes instead of submitting it."""
+    file = tmp_path / "job.json"
+    done = _run(*command, f"--template_location={file}")
+    assert done.returncode == 0, done.stderr
+    assert "nothing was submitted" in done.stdout
+    return json.loads(file.read_text())
+
+
+def _pool(job: dict[str, Any]) -> dict[str, Any]:
+    (pool,) = job["environment"]["workerPools"]
+    return pool
+
+
+def _options(job: dict[str, Any]) -> dict[str, Any]:
+    return job["environment"]["sdkPipelineOptions"]["options"]
+
+
+def _environment(pipeline: beam_runner_api_pb2.Pipeline) -> beam_runner_api_pb2.Environment:
+    """The one environment of all steps."""
+    steps = pipeline.components.transforms.values()
+    (name,) = {step.environment_id for step in steps if step.environment_id}
+    return pipeline.components.environments[name]
+
+
+def _asked(output: str) -> dict[str, Any]:
+    (file,) = [entry.uri for entry in storage.walk(f"{output}/plans") if "asked" in entry.uri]
+    return json.loads(storage.read_bytes(file))
+
+
+def test_the_description_for_cpus_has_what_the_flags_asked_for(
+    bucket: str, images: str, tmp_path: Path
+) -> None:
+    command = _extract(
+        bucket,
+        images,
+        "--no-public-ips",
+        "--label=team=search",
+        "--resource_hint=min_ram=16GB",
+        "--worker_disk_type=pd-ssd",
+        machine_type="n2-highmem-4",
+        workers="2",
+        max_workers="7",
+        disk_gb="60",
+        label="cost-centre=1234",
+        service_account="worker@my-project.iam.gserviceaccount.com",
+        network="inner",
+        subnetwork="regions/europe-west4/subnetworks/inner",
+        job_name="nightly",
+    )
+    job = _description(tmp_path, command)
+    assert job["name"] == "nightly" and job["type"] == "JOB_TYPE_BATCH"
+    assert job["labels"] == {"team": "search", "cost-centre": "1234"}
+    environment, pool, options = job["environment"], _pool(job), _options(job)
+    bare = bucket.removeprefix("gs://")
+    staged = f"storage.googleapis.com/{bare}/dataflow/temp/nightly."
+    assert environment["tempStoragePrefix"].startswith(staged)
+    assert options["staging_location"].startswith(f"{bucket}/dataflow/staging/nightly.")
+    assert (options["project"], options["region"]) == ("my-project", "europe-west4")
+    assert environment["serviceAccountEmail"] == "worker@my-project.iam.gserviceaccount.com"
+    assert {"use_runner_v2", "no_use_multiple_sdk_containers"} <= set(environment["experiments"])
+    assert "use_multiple_sdk_containers" not in environment["experiments"]
+    assert "serviceOptions" not in environment
+    assert pool["machineType"] == "n2-highmem-4"
+    assert (pool["diskSizeGb"], pool["diskType"]) == (60, "pd-ssd")
+    assert pool["numWorkers"] == 2
+    assert pool["autoscalingSettings"] == {
+        "algorithm": "AUTOSCALING_ALGORITHM_BASIC",
+        "maxNumWorkers": 7,
+    }
+    assert pool["numThreadsPerWorker"] == 2
+    assert pool["ipConfiguration"] == "WORKER_IP_PRIVATE"
+    assert pool["network"] == "inner"
+    assert pool["subnetwork"] == "regions/europe-west4/subnetworks/inner"
+    assert pool["workerHarnessContainerImage"] == IMAGE
+    assert [one["containerImage"] for one in pool["sdkHarnessContainerImages"]] == [IMAGE]
+    assert "packages" not in pool, "nothing is installed on a worker"
+    hints = _environment(staged_pipeline(job)).resource_hints
+    assert dict(hints) == {common_urns.resource_hints.MIN_RAM_BYTES.urn: b"16000000000"}
+    assert _asked(f"{bucket}/features")["batch_size"] == 32
+
+
+def test_the_description_for_gpus_has_one_for_each_worker_and_larger_batches(
+    bucket: str, images: str, tmp_path: Path
+) -> None:
+    job = _description(tmp_path, _extract(bucket, images, accelerator="nvidia-l4"))
+    assert job["name"].startswith("captioner-extract-")
+    pool, pipeline = _pool(job), staged_pipeline(job)
+    assert pool["machineType"] == "g2-standard-8"
+    assert pool["numThreadsPerWorker"] == 2
+    assert "no_use_multiple_sdk_containers" in job["environment"]["experiments"]
+    assert "serviceOptions" not in job["environment"], "Dataflow wants hints or these, not both"
+    environment = _environment(pipeline)
+    payload = beam_runner_api_pb2.DockerPayload.FromString(environment.payload)
+    assert payload.container_image == IMAGE
+    hint = b"type:nvidia-l4;count:1;machine_type:g2-standard-8;install-nvidia-driver"
+    assert dict(environment.resource_hints) == {common_urns.resource_hints.ACCELERATOR.urn: hint}
+    assert _asked(f"{bucket}/features")["batch_size"] == 128
+    assert len(_execute_stages(pipeline)) == 1
+
+
+def test_a_hint_of_one_step_would_split_the_stage(bucket: str, images: str, tmp_path: Path) -> None:
+    pipeline = staged_pipeline(_description(tmp_path, _extract(bucket, images)))
+    assert len(_execute_stages(pipeline)) == 1
+    other = pipeline.components.environments["other"]
+    other.CopyFrom(_environment(pipeline))
+    other.resource_hints[common_urns.resource_hints.ACCELERATOR.urn] = b"type:nvidia-l4"
+    for step in pipeline.components.transforms.values():
+        if step.unique_name.startswith("Infer/") and step.environment_id:
+            step.environment_id = "other"
+    assert len(_execute_stages(pipeline)) > 1
+
+
+def _execute_stages(pipeline: beam_runner_api_pb2.Pipeline) -> list[Any]:
+    """The stages, after fusion, that reading, inference and writing are in."""
+    _, stages = FnApiRunner().create_stages(in_this_process(pipeline))
+    parts = ("Read and decode", "Infer/", "Write shards")
+    return [
+        stage
+        for stage in stages
+        if any(step.unique_name.startswith(parts) for step in stage.transforms)
+    ]
+
+
+def _submit(service: FakeDataflow, command: list[str]) -> list[str]:
+    return [*command, f"--dataflow_endpoint={service.endpoint}"]
+
+
+def _manifests(output: str) -> list[dict[str, Any]]:
+    return [json.loads(storage.read_bytes(entry.uri)) for entry in storage.walk(f"{output}/runs")]
+
+
+def test_a_job_is_followed_to_its_end_and_the_next_does_nothing_again(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    command = _submit(service, _extract(bucket, images))
+    done = _run(*command)
+    assert done.returncode == 0, done.stderr
+    assert "3 images: 3 done now" in done.stdout
+    (job,) = [job for job in service.jobs.values() if bucket[5:] in job["name"]]
+    link = f"https://console.cloud.google.com/dataflow/jobs/europe-west4/{job['id']}"
+    assert f"submitted {job['name']}: {link}?project=my-project" in done.stderr
+    assert "job: basic: Worker configuration: n2-standard-8" in done.stderr
+    assert "job: done" in done.stderr
+    assert "Traceback" not in done.stderr
+    (manifest,) = _manifests(f"{bucket}/features")
+    assert manifest["images"]["done"] == 3
+    assert storage.exists(f"{bucket}/features/dataset.json")
+    again = _run(*command)
+    assert "3 images: 0 done now, 3 done before" in again.stdout, again.stderr
+    assert len({job["name"] for job in service.jobs.values() if bucket[5:] in job["name"]}) == 1
+
+
+def test_more_failures_than_allowed_end_with_status_3(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    storage.replace(f"{images}/empty.png", b"")
+    done = _run(*_submit(service, _extract(bucket, images, "--max-failures=0")))
+    assert done.returncode == 3, done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: 1 of 4 images failed (1 empty)")
+    assert "console.cloud.google.com/dataflow/jobs/europe-west4/job-" in said
+    assert "Traceback" not in done.stderr
+    (manifest,) = _manifests(f"{bucket}/features")
+    assert manifest["images"]["done"] == 3
+
+
+def test_a_job_that_fails_is_one_line_with_a_link(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    """The encoder's weights go lost after the job was submitted."""
+    with _held(service) as ids:
+        process = subprocess.Popen(
+            _submit(service, _extract(bucket, images)), stderr=subprocess.PIPE, text=True
+        )
+        id = ids()
+        service.fail(id, "Traceback (most recent call last):\n  at a place\nOSError: a worker died")
+        said = process.communicate()[1]
+    assert process.returncode == 2
+    assert said.splitlines()[-1].startswith(
+        "error: the job ended as FAILED: OSError: a worker died"
+    )
+    assert f"{id}?project=my-project" in said and "Traceback" not in said
+
+
+def test_a_job_that_someone_cancels_says_how_far_it_came(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    with _held(service) as ids:
+        process = subprocess.Popen(
+            _submit(service, _extract(bucket, images)), stderr=subprocess.PIPE, text=True
+        )
+        id = ids()
+        service.counters[id] = {"images_done": 2, "shards_written": 1}
+        service.cancel(id)
+        said = process.communicate()[1]
+    assert process.returncode == 2
+    assert "error: the job was cancelled; 2 images were done" in said
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_cancel_it(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    with _held(service) as ids:
+        command = _submit(service, _extract(bucket, images))
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        id = ids()
+        assert process.stderr is not None
+        while "submitted" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+        assert process.returncode == 130
+        cancel = f"gcloud dataflow jobs cancel {id} --project=my-project --region=europe-west4"
+        assert cancel in said and "Traceback" not in said
+        assert service.jobs[id]["currentState"] == "JOB_STATE_RUNNING"
+        # A second job of the same output isn't begun meanwhile, as a schedule might.
+        refused = _run(*command)
+        assert refused.returncode == 2
+        assert "is still running in europe-west4" in refused.stderr.splitlines()[-1]
+
+
+def test_a_job_needs_no_client_once_it_is_submitted(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    with _held(service) as ids:
+        done = _run(*_submit(service, _extract(bucket, images, "--no-wait")))
+        assert done.returncode == 0, done.stderr
+        id = ids()
+    assert f"gcloud dataflow jobs describe {id} --project=my-project" in done.stdout
+    assert _manifests(f"{bucket}/features") == []
+    service.begin(id)
+    service.wait(id)
+    (manifest,) = _manifests(f"{bucket}/features")
+    assert manifest["images"]["done"] == 3
+    assert f"{bucket}/features/runs/{manifest['run']}.json" in done.stdout
+
+
+@contextlib.contextmanager
+def _held(service: FakeDataflow) -> Iterator[Callable[[], str]]:
+    """Jobs stay in the state of running meanwhile; what is given waits for the next one's id."""
+    before = set(service.jobs)
+    service.is_held = True
+
+    def submitted() -> str:
+        while not (new := set(service.jobs) - before):
+            time.sleep(0.1)
+        return new.pop()
+
+    try:
+        yield submitted
+    finally:
+        service.is_held = False
+
+
+def test_all_that_is_missing_is_said_at_once(settings: None) -> None:
+    done = _run(*_command("caption", project="12345"))
+    assert done.returncode == 2
+    said = done.stderr.splitlines()
+    assert all(line.startswith("error: ") for line in said)
+    for flag in ("project=12345", "region", "bucket", "worker-image", "input", "output", "model"):
+        assert any(line.startswith(f"error: --{flag}") for line in said), flag
+
+
+def test_buckets_that_are_not_there_or_far_away_are_said(bucket: str, images: str) -> None:
+    done = _run(*_extract(bucket, "gs://nobody-has-this/in", region="us-east1"))
+    assert done.returncode == 2
+    assert f"--bucket={bucket}/dataflow: is in europe-west4 and the job in us-east1" in done.stderr
+    assert "--input=gs://nobody-has-this/in: there is no such bucket" in done.stderr
+    done = _run(*_extract("gs://nobody-has-this", images))
+    assert "gcloud storage buckets create gs://NAME --location=europe-west4" in done.stderr
+
+
+def test_credentials_that_are_refused_or_missing_are_said(
+    bucket: str, images: str, monkeypatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/account.json")
+    done = _run(*_extract(bucket, images))
+    assert done.returncode == 2
+    assert "gcloud auth application-default login" in done.stderr
+
+
+def test_a_dry_run_needs_nothing_of_dataflow(bucket: str, images: str) -> None:
+    done = _run(*_extract(bucket, images, "--dry-run", worker_image=None))
+    assert done.returncode == 0, done.stderr
+    assert "--worker-image is missing" in done.stderr
+    assert "3 images" in done.stdout
