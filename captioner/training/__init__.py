@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,9 @@ from captioner.decoders import Decoder
 from captioner.errors import UserError
 from captioner.model import Captioner, Description
 from captioner.records import FeatureDataset
-from captioner.training import examples, pictures
-from captioner.training.loss import CaptionLoss
+from captioner.training import distribution, examples, pictures
+from captioner.training.distribution import Distribution
+from captioner.training.fitting import AdamW, Fitter
 from captioner.training.progress import EpochLog, bar
 from captioner.vocabulary import Vocabulary
 
@@ -38,11 +38,12 @@ class TrainingOptions:
         settings: the decoder's other settings, by name.
         epochs: passes over the training captions. The learning rate falls to 0 over them all.
         patience: epochs without a better development loss after which to stop; 0 for never.
-        batch_size: images a step, with up to `examples.CAPTIONS_AT_ONCE` captions each.
+        batch_size: images a step, over all devices, with up to `examples.CAPTIONS_AT_ONCE`
+            captions each.
         learning_rate: of the first step; it falls as a cosine.
         weight_decay: share of the learning rate by which weights shrink each step.
         clip_norm: the largest norm of a step's whole gradient.
-        label_smoothing: see `CaptionLoss`.
+        label_smoothing: see `loss.word_losses`.
         min_count: how often a word must occur in the training captions to be in the vocabulary.
         max_length: the most tokens of a caption, start and end among them; the rest is cut off.
         seed: of weights, dropout and the order of images.
@@ -99,7 +100,8 @@ def train(
     options: TrainingOptions | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     console: Console | None = None,
-) -> TrainingResult:
+    strategy: str = "one",
+) -> TrainingResult | None:
     """Train a captioner and save it, with its history and curves.
 
     A model that was trained on the same features with the same options is left as it is.
@@ -110,26 +112,49 @@ def train(
         options: how to train.
         on_epoch: told each epoch's part of the history.
         console: where progress is shown: a bar on a terminal, else a line an epoch.
+        strategy: on what devices; see `distribution`. It doesn't change what is learned.
+
+    Returns:
+        How training went. Where several workers train, their chief alone returns it, writes
+        anything, and shows anything; the others return None when it has written the model.
 
     Raises:
-        UserError: there is nothing to train on, or `model` can't be written; before training.
+        UserError: there is nothing to train on, or `model` can't be written; before training. Or
+            another worker is no longer there.
     """
     options = options or TrainingOptions()
+    devices = distribution.create(strategy)
+    if not devices.chief:
+        on_epoch, console = None, Console(quiet=True)
+    with devices.together():
+        result = _train(features, model, options, devices, on_epoch, console)
+        devices.agree(True)  # the others wait until the model is there
+    return result if devices.chief else None
+
+
+def _train(
+    features: str,
+    model: str,
+    options: TrainingOptions,
+    devices: Distribution,
+    on_epoch: Callable[[dict[str, float]], None] | None,
+    console: Console | None,
+) -> TrainingResult | None:
     dataset = FeatureDataset.load(features)
-    if before := _trained_before(model, dataset, options):
+    before = _trained_before(model, dataset, options) if devices.chief else None
+    if devices.agree(before is not None):
         (console or Console()).print("trained before, on the same features in the same way")
         return before
-    _check(dataset, model)
+    _check(dataset, model, devices)
     keras.utils.set_random_seed(options.seed)
     with bar(console) as progress:
-        material = _prepare(dataset, options, progress)
+        material = _prepare(dataset, options, devices, progress)
         log = EpochLog(progress, material.steps, options.epochs, on_epoch)
-        _fit(material, options, log)
-    best = log.best_epoch
-    result = TrainingResult(
-        log.history, best, material.caption_count, len(material.batches.vocabulary)
-    )
-    _save(model, dataset, options, material, result)
+        _fit(material, options, devices, log)
+    words = len(material.batches.vocabulary)
+    result = TrainingResult(log.history, log.best_epoch, material.caption_count, words)
+    if devices.chief:
+        _save(model, dataset, options, devices, material, result)
     return result
 
 
@@ -139,8 +164,8 @@ class _Material:
 
     decoder: Decoder
     batches: examples.Batches
-    training: tf.data.Dataset
-    development: tf.data.Dataset | None
+    training: Any  # as of `Distribution.batches`
+    development: Any | None
     caption_count: int
     steps: int  # an epoch
 
@@ -162,19 +187,23 @@ def _trained_before(
     return TrainingResult(history, best, training["captions"], words)
 
 
-def _check(dataset: FeatureDataset, model: str) -> None:
+def _check(dataset: FeatureDataset, model: str, devices: Distribution) -> None:
     if not dataset.counts.get("train"):
         raise UserError(
             f"{dataset.directory}: no training images; extract the features with captions "
             "and splits"
         )
+    if not devices.chief:
+        return
     try:
         storage.create(storage.join(model, "history.json"), b"[]\n")
     except OSError as error:
         raise UserError(f"{model}: the model can't be written there: {error}") from error
 
 
-def _prepare(dataset: FeatureDataset, options: TrainingOptions, progress: Progress) -> _Material:
+def _prepare(
+    dataset: FeatureDataset, options: TrainingOptions, devices: Distribution, progress: Progress
+) -> _Material:
     """Look through the training images, and make the decoder and its input."""
     records = examples.read(dataset, "train", options.seed)
     shown = progress.track(
@@ -191,43 +220,34 @@ def _prepare(dataset: FeatureDataset, options: TrainingOptions, progress: Progre
     longest = np.array([max(counts) for counts in token_counts if counts])
     lengths = examples.length_classes(longest, options.max_length)
     batches = examples.Batches(vocabulary, lengths, options.batch_size)
-    decoder = _describe(dataset, options, {}).create_decoder(vocabulary)
-    decoder.standardise.set_statistics(survey.mean, survey.variance)
+    with devices.strategy.scope():
+        decoder = _describe(dataset, options, {}).create_decoder(vocabulary)
+        decoder.standardise.set_statistics(survey.mean, survey.variance)
     steps = batches.steps(survey.captions)
     training = batches.of(records, examples.shuffled_images(dataset), options.seed)
-    # Keras takes one step too many an epoch over a dataset whose length it doesn't know.
+    # The fall of the learning rate counts on it.
     training = training.apply(tf.data.experimental.assert_cardinality(steps))
+    training = devices.batches(training, options.batch_size)
     development = None
     if dataset.counts.get("dev"):
         development = batches.of(examples.read(dataset, "dev", options.seed))
+        development = devices.batches(development, options.batch_size)
     return _Material(decoder, batches, training, development, worded, steps)
 
 
-def _fit(material: _Material, options: TrainingOptions, log: EpochLog) -> None:
+def _fit(
+    material: _Material, options: TrainingOptions, devices: Distribution, log: EpochLog
+) -> None:
     """Train the decoder; it ends with the weights of the best epoch."""
     steps = options.epochs * material.steps
-    optimizer = keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(options.learning_rate, steps),
-        weight_decay=options.weight_decay,
-        global_clipnorm=options.clip_norm,
-    )
-    material.decoder.compile(optimizer, CaptionLoss(options.label_smoothing))
-    best = keras.callbacks.EarlyStopping(
-        "val_loss" if material.development else "loss",
-        patience=options.patience or options.epochs,
-        restore_best_weights=True,
-    )
-    with warnings.catch_warnings():
-        # Keras is surprised by the end of any dataset whose length it doesn't know.
-        warnings.filterwarnings("ignore", "Your input ran out of data")
-        material.decoder.fit(
-            material.training,
-            validation_data=material.development,
-            epochs=options.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[best, log],
+    with devices.strategy.scope():
+        optimizer = AdamW(
+            keras.optimizers.schedules.CosineDecay(options.learning_rate, steps),
+            weight_decay=options.weight_decay,
+            global_clipnorm=options.clip_norm,
         )
+    fitter = Fitter(material.decoder, optimizer, options.label_smoothing, devices.strategy)
+    fitter.fit(material.training, material.development, options.epochs, options.patience, log)
 
 
 def _describe(
@@ -247,6 +267,7 @@ def _save(
     model: str,
     dataset: FeatureDataset,
     options: TrainingOptions,
+    devices: Distribution,
     material: _Material,
     result: TrainingResult,
 ) -> None:
@@ -254,6 +275,7 @@ def _save(
         "data": {"fingerprint": dataset.fingerprint, "images": dataset.counts},
         "captions": result.captions,
         "options": dataclasses.asdict(options),
+        "devices": {"strategy": devices.name, "replicas": devices.replicas},
         "best_epoch": result.history[result.best_epoch - 1],
     }
     description = _describe(dataset, options, training)

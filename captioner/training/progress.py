@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 
-import keras
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -44,7 +43,7 @@ def bar(console: Console | None = None) -> Progress:
     )
 
 
-class EpochLog(keras.callbacks.Callback):
+class EpochLog:
     """Moves the bar, prints a line an epoch and keeps the history.
 
     Args:
@@ -64,7 +63,6 @@ class EpochLog(keras.callbacks.Callback):
         epochs: int,
         on_epoch: Callable[[dict[str, float]], None] | None = None,
     ) -> None:
-        super().__init__()
         self.history: list[dict[str, float]] = []
         self._progress = progress
         self._task = progress.add_task("training", total=steps * epochs)
@@ -81,25 +79,25 @@ class EpochLog(keras.callbacks.Callback):
         decides = "development_loss" if "development_loss" in self.history[0] else "loss"
         return min(self.history, key=lambda entry: entry[decides])["epoch"]
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Start the epoch's clock."""
+    def begin(self) -> None:
+        """Start an epoch's clock."""
         self._began = time.monotonic()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+    def step(self) -> None:
         """Move the bar."""
         self._progress.advance(self._task)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def end(self, loss: float, development_loss: float | None) -> None:
         """Note and show how the epoch went.
 
         Raises:
             UserError: training has diverged.
         """
-        entry = {"epoch": epoch + 1, "loss": logs["loss"]}
-        if not math.isfinite(entry["loss"]):
+        if not math.isfinite(loss):
             raise UserError("the loss is no longer a number; use a lower learning rate")
-        if "val_loss" in logs:
-            entry["development_loss"] = logs["val_loss"]
+        entry = {"epoch": len(self.history) + 1, "loss": loss}
+        if development_loss is not None:
+            entry["development_loss"] = development_loss
         entry["seconds"] = round(time.monotonic() - self._began, 1)
         self.history.append(entry)
         self._progress.console.print(self._line(entry), highlight=False)
