@@ -88,14 +88,14 @@ class SaveDataset:
                 self._save(*shards.recount(self.directory, self.encoder.fingerprint))
 
     def _save(self, summaries: list[Summary], counts: Counter[str]) -> None:
-        files: dict[str, tuple[str, ...]] = {}
+        files: dict[str, list[str]] = {}
         for summary in sorted(summaries, key=lambda summary: summary.file):
             if summary.done:
-                files[summary.split] = (*files.get(summary.split, ()), summary.file)
+                files.setdefault(summary.split, []).append(summary.file)
         superseded = sum(summary.done for summary in summaries) - counts.total()
         FeatureDataset(
             counts={split: number for split, number in sorted(counts.items()) if number},
-            shards=files,
+            shards={split: tuple(found) for split, found in files.items()},
             superseded=superseded,
             **vars(self),
         ).save()
