@@ -25,6 +25,7 @@ from pipelines.inference import HalvingHandler
 from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
 from pipelines.reading import Item
+from tests.local_google import LocalGoogle
 
 
 def _free_port() -> int:
@@ -69,33 +70,31 @@ def s3_bucket() -> Iterator[str]:
             process.terminate()
 
 
-def _fake_gcs_server() -> str:
-    """The program of a local Google Cloud Storage; skips where there is none."""
+@pytest.fixture(scope="session")
+def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGoogle]:
+    """A local Google Cloud Storage, with a bucket; skips where there is none."""
     engines = Path(os.environ.get("CAPTIONER_ENGINES", Path(__file__).parents[1] / ".engines"))
-    found = shutil.which("fake-gcs-server", path=engines / "bin") or shutil.which("fake-gcs-server")
-    if not found:
+    path = f"{engines / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    program = shutil.which("fake-gcs-server", path=path)
+    if not program:
         pytest.skip("needs fake-gcs-server, which `./run_tests.sh --engines` installs")
-    return found
+    server = LocalGoogle(_free_port(), _free_port(), tmp_path_factory.mktemp("google"))
+    process = subprocess.Popen([program, *server.flags()], stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(server.port, process)
+        _wait_for(server.tls_port, process)
+        server.create_bucket("pictures")
+        yield server
+    finally:
+        process.terminate()
 
 
 @pytest.fixture(scope="session")
-def gs_bucket() -> Iterator[str]:
+def gs_bucket(google: LocalGoogle) -> Iterator[str]:
     """A bucket in a local Google Cloud Storage, which asks for no credentials."""
-    port = _free_port()
-    host = f"127.0.0.1:{port}"
-    command = [_fake_gcs_server(), "-backend=memory", "-scheme=http", "-host=127.0.0.1"]
-    command += [f"-port={port}", f"-external-url=http://{host}", f"-public-host={host}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://{host}")
-        try:
-            _wait_for(port, process)
-            from google.cloud import storage
-
-            storage.Client().create_bucket("pictures")
-            yield "gs://pictures"
-        finally:
-            process.terminate()
+        patch.setenv("STORAGE_EMULATOR_HOST", google.url)
+        yield "gs://pictures"
 
 
 @pytest.fixture

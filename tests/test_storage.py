@@ -15,7 +15,6 @@ import pytest
 from captioner import archives, storage
 from captioner.storage import Entry
 
-
 REMOTE = ["s3", pytest.param("gs", marks=pytest.mark.engines)]
 
 

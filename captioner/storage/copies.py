@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -32,8 +34,18 @@ def paths(
         local_copy: as of `Store`.
     """
     directory = _directory().name
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with _chance_untouched(), ThreadPoolExecutor(_AT_ONCE) as threads:
         return list(threads.map(lambda uri: _path(directory, uri, local_copy), uris))
+
+
+@contextlib.contextmanager
+def _chance_untouched() -> Iterator[None]:
+    """Equal seeds are to give equal models, and the stores' clients draw from `random` too."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 @functools.cache
