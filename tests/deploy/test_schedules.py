@@ -138,7 +138,12 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_the_launch_is_one_of_dataflow() -> None:
     launch = LaunchFlexTemplateRequest.from_json(json.dumps(LAUNCH)).launch_parameter
     assert launch.container_spec_gcs_path.startswith("gs://")
-    assert {"input", "model", "output"} <= set(launch.parameters)
+    template = json.loads((DEPLOY / "dataflow/caption.json").read_text())
+    known = {parameter["name"]: parameter for parameter in template["parameters"]}
+    needed = {name for name, parameter in known.items() if not parameter.get("isOptional")}
+    assert needed <= set(launch.parameters)
+    for name, value in launch.parameters.items():
+        assert all(re.fullmatch(regex, value) for regex in known[name]["regexes"])
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", launch.job_name)
 
 
