@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +14,9 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.auth.transport.requests import Request
 from google.cloud.storage import Client
 
-from captioner import storage
+from captioner import listing, storage
+from captioner.errors import UserError
+from captioner.listing import lists
 from pipelines.dataflow.settings import MACHINES, VERBS, Settings
 
 _PROJECT = re.compile(r"([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -28,6 +32,7 @@ _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _MAX_LABELS = 64
 _EMAIL = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com")
 _SUBNETWORK = re.compile(r"(https://.+/)?regions/(?P<region>[a-z0-9-]+)/subnetworks/[a-z0-9-]+")
+_LOOKED_AT = 256  # rows of a list
 _JOB_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 # Places of several regions, and how the names of those regions begin.
@@ -51,7 +56,8 @@ def problems(settings: Settings, others: Sequence[str]) -> list[str]:
 
 def obstacles(settings: Settings) -> list[str]:
     """All that stands in the way of settings that are written right: needs the network."""
-    return _credentials() or [*_bucket_in_reach(settings), *_places_in_reach(settings)]
+    checks = (_bucket_in_reach, _places_in_reach, _list)
+    return _credentials() or [problem for check in checks for problem in check(settings)]
 
 
 def remarks(settings: Settings) -> list[str]:
@@ -265,6 +271,19 @@ def _places_in_reach(settings: Settings) -> Iterator[str]:
             yield f"--{name}={place}: you may not list it; {_ROLE}"
         except OSError as error:
             yield f"--{name}={place}: {error.strerror or error}"
+
+
+def _list(settings: Settings) -> Iterator[str]:
+    """A list in a bucket may name files that are on this machine."""
+    source = settings.input or ""
+    if not (_BUCKET.fullmatch(source) and listing.is_list(source)):
+        return
+    with contextlib.suppress(OSError, UserError):  # the command says these
+        named = itertools.chain.from_iterable(map(lists.read, lists.parts(source)))
+        for id, (uri, *_) in itertools.islice(named, _LOOKED_AT):
+            if not uri.startswith("gs://"):
+                yield f"--input={source}: names '{id}', which no worker sees; name files in gs://"
+                return
 
 
 def _far_away(place: str | None, region: str | None) -> str:

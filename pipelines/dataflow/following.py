@@ -13,11 +13,13 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from apache_beam.runners.dataflow.dataflow_runner import (
     DataflowPipelineResult,
-    DataflowRuntimeException,
+    DataflowRunner,
 )
 from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
+from apache_beam.runners.runner import PipelineState
 from google.api_core.exceptions import Conflict, GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
+from requests.exceptions import RequestException
 
 from captioner import errors
 from captioner.errors import UserError
@@ -27,8 +29,8 @@ _BEAM = "apache_beam.runners.dataflow.dataflow_runner"
 _MESSAGE = re.compile(r"\S* ?\S*: JOB_MESSAGE_(\w+): (.*)", re.DOTALL)
 _STATE = re.compile(r"Job \S+ is in state JOB_STATE_(\w+)")
 
-# How a traceback of a worker ends, when the error is one of ours.
-_OURS = re.compile(r"captioner\.errors\.(\w+): ([^\n]+)")
+# The line of a worker's traceback that has the error; Dataflow adds lines of its own below.
+_ERROR = re.compile(r"^([A-Za-z_][\w.]*: .+?)(?: \[while running .*)?$", re.MULTILINE)
 
 # As a shell has it for a program that Ctrl-C ended.
 _INTERRUPTED = 130
@@ -55,21 +57,29 @@ def run(pipeline: beam.Pipeline, options: PipelineOptions, wait: bool) -> bool:
         return False
     print(f"submitted {google.job_name}: {_link(result, google)}", file=sys.stderr)
     if wait:
-        _wait(result, google)
+        _wait(pipeline.runner, result, google)
     else:
         print(_how_to_follow(result, google))
     return wait
 
 
-def _wait(result: DataflowPipelineResult, google: GoogleCloudOptions) -> None:
+def _wait(
+    runner: DataflowRunner, result: DataflowPipelineResult, google: GoogleCloudOptions
+) -> None:
     try:
         with _messages():
-            result.wait_until_finish()
+            # What wait_until_finish() does, in this thread: its own dies with a traceback.
+            DataflowRunner.poll_for_job_completion(runner, result, None)
     except KeyboardInterrupt:
         print(f"\nthe job goes on without you.\n{_how_to_follow(result, google)}", file=sys.stderr)
         sys.exit(_INTERRUPTED)
-    except DataflowRuntimeException as error:
-        raise _ending(result, google, str(error)) from error
+    except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
+        raise UserError(
+            f"Dataflow can't be asked about the job any more ({_one_line(error)}); the job goes "
+            f"on, see {_link(result, google)}"
+        ) from error
+    if result.state != PipelineState.DONE:
+        raise _ending(result, google, runner.last_error_msg or "")
 
 
 @contextlib.contextmanager
@@ -83,27 +93,20 @@ def _submission_errors(google: GoogleCloudOptions) -> Iterator[None]:
             "or cancel it; or give another --job-name, which does no harm"
         ) from error
     except GoogleAPICallError as error:
-        raise UserError(f"Dataflow refused the job: {error.message}") from error
+        raise UserError(f"Dataflow refused the job: {_one_line(error)}") from error
     except GoogleAuthError as error:
         raise UserError(
-            f"Google Cloud refuses the credentials on this machine: {error}; "
+            f"Google Cloud refuses the credentials on this machine: {_one_line(error)}; "
             "run `gcloud auth application-default login`"
         ) from error
 
 
 def _ending(result: DataflowPipelineResult, google: GoogleCloudOptions, text: str) -> UserError:
     """What a job's bad end is to its user, and what to do about it."""
-    known = _OURS.search(text)
-    kind = getattr(errors, known[1], UserError) if known else UserError
-    if result.state == "CANCELLED":
-        what = "the job was cancelled"
-    elif known:
-        what = known[2].removesuffix("\\n")
-    else:
-        what = f"the job ended as {result.state}: {_last_line(text)}"
-    kept = _done(result)
-    return kind(
-        f"{what}; {kept}what is finished stays, and the same command does the rest. "
+    ours = errors.in_text(text) or UserError(f"the job ended as {result.state}: {_error(text)}")
+    what = "the job was cancelled" if result.state == PipelineState.CANCELLED else ours
+    return type(ours)(
+        f"{what}; {_done(result)}what is finished stays, and the same command does the rest. "
         f"See {_link(result, google)}"
     )
 
@@ -112,7 +115,8 @@ def _done(result: DataflowPipelineResult) -> str:
     """How far a job came, by its counters, where the service tells."""
     with contextlib.suppress(GoogleAPICallError):
         found = result.metrics().query(MetricsFilter().with_name("images_done"))["counters"]
-        return f"{sum(counter.result for counter in found)} images were done; "
+        if found:
+            return f"{sum(counter.result for counter in found)} images were done; "
     return ""
 
 
@@ -154,10 +158,16 @@ class _Lines(logging.Handler):
         if state := _STATE.fullmatch(text):
             print(f"job: {state[1].lower()}", file=sys.stderr)
         elif message := _MESSAGE.fullmatch(text):
-            print(f"job: {message[1].lower()}: {_last_line(message[2])}", file=sys.stderr)
+            print(f"job: {message[1].lower()}: {_error(message[2])}", file=sys.stderr)
 
 
-def _last_line(text: str) -> str:
-    """A traceback's last line has the error; other messages have one only."""
-    lines = [line for line in text.replace("\\n", "\n").splitlines() if line.strip()]
+def _error(text: str) -> str:
+    """What a message of the service comes to: the error of a traceback, else its last line."""
+    if found := list(_ERROR.finditer(text)):
+        return found[-1][1]
+    lines = text.strip().splitlines()
     return lines[-1].strip() if lines else "no reason is given"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -34,7 +34,9 @@ class FakeDataflow:
         endpoint: where it listens.
         jobs: what it was given, by id, with the state of each.
         messages: of each job.
+        counters: of each job, as a user's metrics.
         is_held: whether jobs stay in the state of running, instead of being run.
+        is_locked: whether all is refused.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class FakeDataflow:
         self.messages: dict[str, list[dict[str, str]]] = {}
         self.counters: dict[str, dict[str, int]] = {}
         self.is_held = False
+        self.is_locked = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.endpoint = f"http://localhost:{self._server.server_port}"
 
@@ -153,6 +156,9 @@ def _handler(service: FakeDataflow) -> type[BaseHTTPRequestHandler]:
 
         def _match(self, pattern: re.Pattern) -> re.Match | None:
             found = pattern.fullmatch(self.path.split("?")[0])
+            if service.is_locked:
+                self._answer({"error": {"message": "you lack dataflow.jobs.get"}}, 403)
+                return None
             if not found:
                 self.send_error(404)
             return found
@@ -160,9 +166,9 @@ def _handler(service: FakeDataflow) -> type[BaseHTTPRequestHandler]:
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers["Content-Length"]))
 
-        def _answer(self, value: dict[str, Any]) -> None:
+        def _answer(self, value: dict[str, Any], status: int = 200) -> None:
             data = json.dumps(value).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

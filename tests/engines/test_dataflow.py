@@ -24,7 +24,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from captioner import storage
+from captioner import captions, storage, training
+from captioner.training import TrainingOptions
+from tests import toy_features
 from tests.conftest import _free_port, _wait_for
 from tests.engines.fake_dataflow import FakeDataflow, in_this_process, staged_pipeline
 
@@ -294,9 +296,7 @@ def test_more_failures_than_allowed_end_with_status_3(
     storage.replace(f"{images}/empty.png", b"")
     done = _run(*_submit(service, _extract(bucket, images, "--max-failures=0")))
     assert done.returncode == 3, done.stderr
-    said = done.stderr.splitlines()[-1]
-    assert said.startswith("error: 1 of 4 images failed (1 empty)")
-    assert "console.cloud.google.com/dataflow/jobs/europe-west4/job-" in said
+    assert done.stderr.splitlines()[-1].startswith("error: 1 of 4 images failed (1 empty)")
     assert "Traceback" not in done.stderr
     (manifest,) = _manifests(f"{bucket}/features")
     assert manifest["images"]["done"] == 3
@@ -305,19 +305,60 @@ def test_more_failures_than_allowed_end_with_status_3(
 def test_a_job_that_fails_is_one_line_with_a_link(
     service: FakeDataflow, bucket: str, images: str
 ) -> None:
-    """The encoder's weights go lost after the job was submitted."""
+    text = (
+        "Error message from worker: generic::unknown: Traceback (most recent call last):\n"
+        '  File "x.py", line 1, in <module>\n'
+        "OSError: the disk is gone [while running 'Write shards-ptransform-12']\n\n"
+        "passed through:\n==>\n    dist_proc/dax/workflow/worker/fnapi_service_impl.cc:1334"
+    )
     with _held(service) as ids:
         process = subprocess.Popen(
             _submit(service, _extract(bucket, images)), stderr=subprocess.PIPE, text=True
         )
         id = ids()
-        service.fail(id, "Traceback (most recent call last):\n  at a place\nOSError: a worker died")
+        service.fail(id, text)
         said = process.communicate()[1]
     assert process.returncode == 2
     assert said.splitlines()[-1].startswith(
-        "error: the job ended as FAILED: OSError: a worker died"
+        "error: the job ended as FAILED: OSError: the disk is gone; "
     )
     assert f"{id}?project=my-project" in said and "Traceback" not in said
+
+
+def test_a_fault_of_ours_on_a_worker_keeps_its_words(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "x.py", line 1, in <module>\n'
+        "captioner.errors.UserError: gs://a/out: the output directory has vanished; bring it back "
+        "[while running 'Commit/Publish manifest-ptransform-12']\n\npassed through:\n    x.cc:1"
+    )
+    with _held(service) as ids:
+        command = _submit(service, _extract(bucket, images))
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        service.fail(ids(), text)
+        said = process.communicate()[1]
+    assert process.returncode == 2
+    expected = "error: gs://a/out: the output directory has vanished; bring it back; what is"
+    assert said.splitlines()[-1].startswith(expected)
+
+
+def test_a_service_that_refuses_is_said_in_a_line_and_stops_no_job(
+    service: FakeDataflow, bucket: str, images: str, monkeypatch
+) -> None:
+    command = _submit(service, _extract(bucket, images))
+    with _held(service) as ids:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        id = ids()
+        monkeypatch.setattr(service, "is_locked", True)
+        said = process.communicate()[1]
+    assert process.returncode == 2 and "Traceback" not in said
+    assert "can't be asked about the job any more" in said and "you lack dataflow" in said
+    service.cancel(id)
+    refused = _run(*command)
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert "error: Dataflow refused the job: 403" in refused.stderr
 
 
 def test_a_job_that_someone_cancels_says_how_far_it_came(
@@ -415,6 +456,31 @@ def test_credentials_that_are_refused_or_missing_are_said(
     done = _run(*_extract(bucket, images))
     assert done.returncode == 2
     assert "gcloud auth application-default login" in done.stderr
+
+
+def test_a_list_of_files_that_no_worker_sees_is_said(bucket: str) -> None:
+    storage.replace(f"{bucket}/list.txt", b"photos/0.png\n/home/me/photos/1.png\n")
+    done = _run(*_extract(bucket, f"{bucket}/list.txt"))
+    assert done.returncode == 2
+    assert "names '/home/me/photos/1.png', which no worker sees" in done.stderr
+
+
+def test_captions_on_dataflow(
+    service: FakeDataflow, bucket: str, images: str, tmp_path: Path
+) -> None:
+    toy_features.write(f"{tmp_path}/features", {"train": 24, "dev": 4})
+    settings = {"units": 8, "embedding": 8, "heads": 2}
+    options = TrainingOptions(settings=settings, epochs=1, min_count=1)
+    training.train(f"{tmp_path}/features", f"{tmp_path}/model", options)
+    for entry in storage.walk(f"{tmp_path}/model"):
+        relative = entry.uri.removeprefix(f"{tmp_path}/")
+        storage.replace(f"{bucket}/{relative}", storage.read_bytes(entry.uri))
+    places = {"input": images, "model": f"{bucket}/model", "output": f"{bucket}/captions"}
+    known = {"project": "my-project", "region": "europe-west4", "bucket": bucket}
+    done = _run(*_submit(service, _command("caption", worker_image=IMAGE, **known, **places)))
+    assert done.returncode == 0, done.stderr
+    found = captions.read(f"{bucket}/captions")
+    assert sorted(record.id for record in found) == ["0.png", "1.png", "2.png"]
 
 
 def test_a_dry_run_needs_nothing_of_dataflow(bucket: str, images: str) -> None:
