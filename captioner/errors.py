@@ -1,5 +1,9 @@
 """The exceptions that are meant for people, each with the exit status it ends the command with."""
 
+from __future__ import annotations
+
+import re
+
 
 class UserError(Exception):
     """A mistake the user can mend: shown as one line without a traceback."""
@@ -17,3 +21,21 @@ class ProblemsFound(UserError):
     """`captioner verify` found an output that is not what its manifests say."""
 
     status = 4
+
+
+# The last line of a traceback, and what Beam adds to it.
+_RAISED = re.compile(
+    rf"^{re.escape(__name__)}\.(?P<kind>\w+): (?P<message>.+?)(?: \[while running '.*'\])?$",
+    re.MULTILINE,
+)
+
+
+def in_text(text: str) -> UserError | None:
+    """The error of ours whose traceback stands in `text`, the last if there are several.
+
+    Engines hand over as text what was raised on another machine.
+    """
+    found = list(_RAISED.finditer(text))
+    if not found:
+        return None
+    return globals().get(found[-1]["kind"], UserError)(found[-1]["message"])

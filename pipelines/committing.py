@@ -32,22 +32,28 @@ class Commit(beam.PTransform):
         job: the job.
         asked: what the user asked for, as JSON values.
         finish: called with the finished manifest and all summaries, kept ones included.
+        raises: whether too many failures fail the pipeline: where nobody waits for the run's end
+            who would tell. Where somebody does, engines would only try again what raises.
     """
 
     job: Job
     asked: dict[str, Any]
     finish: Callable[[dict[str, Any], list[Summary]], None] | None = None
+    raises: bool = False
 
     def expand(self, parts: dict[str, beam.PCollection]) -> beam.PCollection:
         labelled = [
             parts[name] | f"As {name}" >> beam.Map(lambda value, name=name: (name, value))
             for name in ("made", "kept", "tally")
         ]
-        return (
+        published = (
             labelled
             | beam.Flatten()
             | "Collect" >> beam.CombineGlobally(Collect())
             | "Publish manifest" >> beam.Map(publish, self.job, self.asked, self.finish)
+        )
+        return (
+            published | "Check failures" >> beam.Map(check_failures) if self.raises else published
         )
 
 
@@ -82,7 +88,6 @@ def publish(
 
     Raises:
         UserError: shards that were made are there no longer.
-        TooManyFailures: see `Job.max_failures`.
     """
     made = sorted(map(Summary.from_line, parts["made"]), key=lambda summary: summary.task)
     tasks = {summary.task for summary in made}
@@ -95,12 +100,13 @@ def publish(
     adopted = orphans(kept, job.output)
     manifest["adopted"] = [dataclasses.asdict(orphan) for orphan in adopted]
     known = adopted_before(job.output)
-    uri = storage.join(job.output, "runs", f"{job.run}.json")
-    storage.create(uri, (json.dumps(manifest, indent=1) + "\n").encode())
+    tried = [*made, *(orphan for orphan in adopted if orphan.task not in known)]
+    manifest["too_many_failures"] = excess_of_failures(tried, job)
+    if not storage.create(job.manifest, (json.dumps(manifest, indent=1) + "\n").encode()):
+        manifest = json.loads(storage.read_bytes(job.manifest))
     if finish:
         finish(manifest, made + kept)
-    check_failures([*made, *(orphan for orphan in adopted if orphan.task not in known)], job)
-    return uri
+    return job.manifest
 
 
 def check_shards(made: list[Summary], job: Job) -> None:
@@ -119,14 +125,21 @@ def check_shards(made: list[Summary], job: Job) -> None:
         )
 
 
-def check_failures(summaries: list[Summary], job: Job) -> None:
-    """See that not more images failed than the user allows.
-
-    Args:
-        summaries: of the run's shards, and of those that were finished by a run that was killed.
+def check_failures(manifest: str) -> None:
+    """See that not more images failed than the user allows, by a published manifest.
 
     Raises:
         TooManyFailures: with the reasons, counted.
+    """
+    if excess := json.loads(storage.read_bytes(manifest))["too_many_failures"]:
+        raise TooManyFailures(excess)
+
+
+def excess_of_failures(summaries: list[Summary], job: Job) -> str:
+    """What to say where more images failed than the user allows; empty where they didn't.
+
+    Args:
+        summaries: of the run's shards, and of those that were finished by a run that was killed.
     """
     reasons: Counter[str] = Counter()
     for summary in summaries:
@@ -134,12 +147,13 @@ def check_failures(summaries: list[Summary], job: Job) -> None:
     failed = reasons.total()
     tried = failed + sum(summary.done for summary in summaries)
     allowed = job.options.max_failures
-    if allowed and allowed.are_exceeded(failed, tried):
-        counted = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
-        raise TooManyFailures(
-            f"{failed} of {tried} images failed ({counted}), more than the {allowed} "
-            f"allowed; see {storage.join(job.output, 'failures')}; the other results are in place"
-        )
+    if not allowed or not allowed.are_exceeded(failed, tried):
+        return ""
+    counted = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
+    return (
+        f"{failed} of {tried} images failed ({counted}), more than the {allowed} "
+        f"allowed; see {storage.join(job.output, 'failures')}; the other results are in place"
+    )
 
 
 def orphans(summaries: list[Summary], output: str) -> list[Summary]:

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from captioner import storage
 from captioner.shards import Spool, Summary
 from pipelines import options
-from pipelines.committing import Commit
+from pipelines.committing import Commit, check_failures
 from pipelines.inference import HalvingHandler
 from pipelines.job import Job
 from pipelines.planning import Plan
@@ -42,8 +42,10 @@ class Work:
     finish: Callable[[dict[str, Any], list[Summary]], None] | None = None
 
 
-def build(pipeline: beam.Pipeline, job: Job, work: Work, asked: dict[str, Any]) -> None:
-    """Plan, execute and commit, as a graph.
+def build(
+    pipeline: beam.Pipeline, job: Job, work: Work, asked: dict[str, Any], raises: bool = False
+) -> None:
+    """Plan, execute and commit, as a graph. For `raises` see `Commit`.
 
     Reading, inference and writing are one fused stage: nothing but tasks enters it, nothing but
     summaries leaves it, and there is no side input, state or timer within.
@@ -56,7 +58,7 @@ def build(pipeline: beam.Pipeline, job: Job, work: Work, asked: dict[str, Any]) 
         | "Write shards" >> beam.ParDo(WriteShards(job, work.open_spool, work.to_record))
     )
     parts = {"made": made, "kept": plan["kept"], "tally": plan["tally"]}
-    parts | "Commit" >> Commit(job, asked, work.finish)
+    parts | "Commit" >> Commit(job, asked, work.finish, raises)
 
 
 def run(
@@ -70,6 +72,9 @@ def run(
 
     Returns:
         The run's manifest; None while there is none, where nobody waited for it.
+
+    Raises:
+        TooManyFailures: see `JobOptions.max_failures`.
     """
     chosen = options.parse(flags)
     job.begin(asked)
@@ -77,6 +82,7 @@ def run(
         is_over = run_pipeline(job, work, asked, chosen, wait)
     if not is_over and not storage.exists(job.manifest):
         return None
+    check_failures(job.manifest)
     return json.loads(storage.read_bytes(job.manifest))
 
 
@@ -89,8 +95,8 @@ def run_pipeline(
     if type(pipeline.runner).__name__ == "DataflowRunner":
         from pipelines.dataflow import following
 
-        build(pipeline, job, work, asked)
+        build(pipeline, job, work, asked, raises=not wait)
         return following.run(pipeline, chosen, wait)
     with pipeline:
-        build(pipeline, job, work, asked)
+        build(pipeline, job, work, asked, raises=not wait)
     return wait

@@ -1,9 +1,9 @@
 """`captioner-worker`: starts Beam's Python worker where an engine wants a process for it.
 
-Engines start workers through a program that Beam calls boot: a Go binary that comes in its container
-images and nowhere else. This is the same for machines on which the project is installed already, so
-that nothing need be fetched or unpacked: it asks the engine for the pipeline's options and becomes
-the worker. See `Beam's container contract
+Engines start workers through a program that Beam calls boot: a Go binary that comes in its
+container images and nowhere else. This is the same for machines on which the project is installed
+already, so that nothing need be fetched or unpacked: it asks the engine for the pipeline's options
+and becomes the worker. See `Beam's container contract
 <https://github.com/apache/beam/blob/v2.77.0/sdks/python/container/boot.go>`_ for the flags.
 """
 

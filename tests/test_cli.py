@@ -52,6 +52,43 @@ def test_each_kind_of_mistake_has_its_exit_status(capsys, monkeypatch) -> None:
         assert capsys.readouterr().err == "error: what happened\n"
 
 
+TRACEBACK = """java.lang.RuntimeException: Error received from SDK harness: Traceback (most recent):
+  File "committing.py", line 102, in publish
+    raise TooManyFailures(
+{raised} [while running 'Commit/Publish manifest']
+
+        at org.apache.beam.runners.fnexecution.control.FnApiControlClient.onNext"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        ("captioner.errors.TooManyFailures: 2 of 62 failed", 3, "2 of 62 failed"),
+        ("captioner.errors.UserError: it's gone", 2, "it's gone"),
+        ("OSError: [Errno 28] No space left on device: '/x'", 2, "/x: No space left on device"),
+        ("PermissionError: [Errno 13] Permission denied", 2, "output: Permission denied"),
+    ],
+)
+def test_what_an_engine_tells_of_a_worker_s_mistake_is_one_line(
+    capsys, monkeypatch, raised: str, status: int, said: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(TRACEBACK.format(raised=raised))
+
+    monkeypatch.setattr("captioner.corpora.scenes.draw", fail)
+    assert cli.main(["scenes", "--output", "x"]) == status
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_what_an_engine_tells_of_a_fault_of_ours_is_not(monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(TRACEBACK.format(raised="OSError: [Errno 22] Invalid argument"))
+
+    monkeypatch.setattr("captioner.corpora.scenes.draw", fail)
+    with pytest.raises(RuntimeError, match="Invalid argument"):
+        cli.main(["scenes", "--output", "x"])
+
+
 def test_the_formats_to_choose_from_are_those_there_are(capsys) -> None:
     for verb in ("caption", "compact"):
         with pytest.raises(SystemExit):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from captioner import __version__
 from captioner.cli import caption, compact, evaluate, extract, scenes, train, verify
 from captioner.cli.arguments import Parser
-from captioner.errors import UserError
+from captioner.errors import UserError, in_text
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
 _STATUSES = """exit status:
@@ -44,6 +44,12 @@ _MENDABLE = {
 
 # What Beam adds to what its workers raise.
 _BEAM_NOTE = re.compile(r" \[while running '.*'\]$")
+
+# What the system refused, in the traceback of another machine.
+_REFUSED = re.compile(
+    r"^\w*Error: \[Errno (?P<number>\d+)\] (?P<message>.+?)(?:: '(?P<file>.*?)')?(?: \[while .*)?$",
+    re.MULTILINE,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,10 +81,20 @@ def _mendable(error: BaseException | None) -> UserError | None:
             return type(error)(_BEAM_NOTE.sub("", str(error)))
         if isinstance(error, OSError) and error.errno in _MENDABLE:
             return UserError(f"{error.filename or 'output'}: {error.strerror}")
+        if mistake := _in_text(str(error)):
+            return mistake
         if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow says it in words only
             return UserError(f"{os.strerror(errno.ENOSPC)}, perhaps in {tempfile.gettempdir()}")
         error = error.__cause__ or error.__context__
     return None
+
+
+def _in_text(text: str) -> UserError | None:
+    """What a user can mend, told from the traceback in an engine's message."""
+    for refused in _REFUSED.finditer(text):
+        if int(refused["number"]) in _MENDABLE:
+            return UserError(f"{refused['file'] or 'output'}: {refused['message']}")
+    return in_text(text)
 
 
 def _quieten() -> None:
