@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from captioner import records
+from captioner import records, storage
 from captioner.encoders import EncoderSpec
 from captioner.errors import UserError
 from captioner.records import FeatureDataset, FeatureRecord
 from captioner.shards import Failure, Outcome, ShardWriter, Summary
+from captioner.storage import copies
 
 GOLDEN = Path(__file__).parent / "golden"
 SPEC = EncoderSpec("xception", "", "pooled", 299, 0, "float32", "b4f404588b728cad", "imagenet")
@@ -127,6 +128,40 @@ def test_superseded_records_are_skipped(dataset) -> None:
         {"t1": ("run1", {"a": 1.0, "b": 2.0, "c": 3.0}), "t2": ("run2", {"b": 20.0, "c": None})}
     )
     assert _values(found) == {"a": 1.0, "b": 20.0}
+
+
+@pytest.fixture(params=["s3", pytest.param("gs", marks=pytest.mark.engines)])
+def remote(request: pytest.FixtureRequest, dataset, tmp_path: Path) -> str:
+    """A dataset in a bucket; of one image there is a newer record."""
+    dataset({"t1": ("run1", {"a": 1.0, "b": 2.0}), "t2": ("run2", {"b": 20.0})})
+    uri = f"{request.getfixturevalue(f'{request.param}_bucket')}/{tmp_path.name}"
+    for file in filter(Path.is_file, tmp_path.rglob("*")):
+        storage.create(storage.join(uri, str(file.relative_to(tmp_path))), file)
+    return uri
+
+
+def test_a_dataset_in_a_bucket_is_copied_once(remote: str) -> None:
+    found = FeatureDataset.load(remote)
+    assert _values(found) == {"a": 1.0, "b": 20.0}
+    for file in found.shards["train"]:
+        storage.replace(storage.join(remote, file), b"no longer read")
+    assert _values(found) == {"a": 1.0, "b": 20.0}
+
+
+def test_a_dataset_without_room_is_streamed_or_copied_all_the_same(remote, monkeypatch) -> None:
+    """TensorFlow's file system for ``gs://`` knows no emulator: see tests/test_buckets.py."""
+    monkeypatch.setattr(copies, "room", lambda: 0)
+    found = FeatureDataset.load(remote)
+    assert _values(found) == {"a": 1.0, "b": 20.0}
+    files = [storage.join(remote, file) for file in found.shards["train"]]
+    assert (storage.for_tensorflow(files) == files) == remote.startswith("s3://")
+
+
+def test_a_missing_shard_in_a_bucket_is_said(remote: str) -> None:
+    found = FeatureDataset.load(remote)
+    gone = dataclasses.replace(found, shards={"train": ("shards/gone.tfrecord.gz",)})
+    with pytest.raises(UserError, match="shards/gone.tfrecord.gz: a shard is missing"):
+        gone.records("train")
 
 
 def test_a_dataset_can_be_moved(dataset, tmp_path: Path) -> None:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import http.server
 import os
 import shutil
 import subprocess
+import threading
 import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from captioner import archives, storage
 from captioner.storage import Entry
+from captioner.storage.amazon import AmazonStore
+from captioner.storage.google import GoogleStore
 
 REMOTE = ["s3", pytest.param("gs", marks=pytest.mark.engines)]
 
@@ -105,6 +113,16 @@ def test_the_first_to_create_wins(root: str, tmp_path: Path) -> None:
     assert storage.read_bytes(uri) == b"first"
 
 
+def test_big_files_are_created_once_too(root: str, tmp_path: Path) -> None:
+    """Google's client sends them in parts."""
+    source, uri = tmp_path / "source", storage.join(root, "big")
+    source.write_bytes(os.urandom(9 << 20))
+    assert storage.create(uri, source)
+    assert not storage.create(uri, source)
+    with storage.local_copy(uri) as copy:
+        assert copy.read_bytes() == source.read_bytes()
+
+
 def test_one_of_many_at_once_creates(root: str) -> None:
     uri = storage.join(root, "contested")
     storage.exists(uri)  # the client exists before the threads do
@@ -189,3 +207,150 @@ def test_names_that_are_not_utf8_can_be_listed_and_read(tmp_path: Path) -> None:
 )
 def test_joining(root: str, parts: tuple[str, ...], joined: str) -> None:
     assert storage.join(root, *parts) == joined
+
+
+def _by_levels(root: str) -> Iterator[Entry]:
+    """Every file below a directory, level by level, as jobs list in parallel."""
+    pending = [root]
+    for _ in range(50):  # more than any name here has levels
+        found = list(storage.level(pending.pop()))
+        yield from (item for item in found if isinstance(item, Entry))
+        pending += [item for item in found if isinstance(item, str)]
+        if not pending:
+            return
+    raise AssertionError(f"no end to {pending}")
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).filter(
+        lambda name: not name.endswith("/")
+    )
+)
+@example("a//b.jpg")
+@example("/a.jpg")
+@example("../a.jpg")
+@example("a%2Fb?c=d#e+f.jpg")
+def test_any_name_can_be_created_listed_and_read(remote: str, name: str) -> None:
+    root = storage.join(remote, uuid.uuid4().hex)
+    uri = f"{root}/{name}"
+    assert storage.create(uri, name.encode())
+    assert storage.read_bytes(uri) == name.encode()
+    assert list(storage.walk(root)) == list(_by_levels(root)) == [storage.entry(uri)]
+    assert storage.entry(uri).uri == uri
+
+
+def test_what_stands_for_a_directory_is_no_file(remote: str) -> None:
+    storage.replace(f"{remote}/a/", b"")  # as the stores' own pages make for a new folder
+    assert storage.is_directory(storage.join(remote, "a"))
+    assert list(storage.walk(remote)) == list(storage.level(storage.join(remote, "a"))) == []
+    assert storage.entry(f"{remote}/a/") is None
+    storage.create(storage.join(remote, "a", "b.txt"), b"x")
+    assert [entry.uri for entry in storage.walk(remote)] == [storage.join(remote, "a", "b.txt")]
+
+
+def test_a_directory_may_be_named_with_a_slash(root: str) -> None:
+    storage.create(storage.join(root, "a", "b.txt"), b"x")
+    assert [entry.size for entry in storage.walk(f"{root}/a/")] == [1]
+    assert storage.is_directory(f"{root}/a/")
+
+
+def test_a_bucket_that_is_not_there_is_named(remote: str) -> None:
+    scheme = remote.partition("://")[0]
+    nowhere = f"{scheme}://no-such-bucket"
+    calls: list[Callable[[], object]] = [
+        lambda: list(storage.walk(f"{nowhere}/a")),
+        lambda: list(storage.level(f"{nowhere}/a")),
+        lambda: storage.is_directory(f"{nowhere}/a"),
+        lambda: storage.create(f"{nowhere}/a", b""),
+        lambda: storage.replace(f"{nowhere}/a", b""),
+    ]
+    for call in calls:
+        with pytest.raises(OSError, match="there is no such bucket") as caught:
+            call()
+        assert caught.value.errno == errno.ENXIO and caught.value.filename == nowhere
+    assert storage.entry(f"{nowhere}/a") is None
+
+
+@pytest.mark.parametrize("uri", ["gs://", "s3:///a", "gs://a b/c", "s3://x/y"])
+def test_what_names_no_bucket_is_refused(uri: str) -> None:
+    for ask in (storage.entry, storage.is_directory, storage.read_bytes):
+        with pytest.raises(OSError, match="can't be the name of a bucket"):
+            ask(uri)
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    """Answers with the server's statuses, one after the other, the last of them for good."""
+
+    server: _Server
+
+    def do_GET(self) -> None:
+        statuses = self.server.statuses
+        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Not to the terminal."""
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    statuses: list[int]
+    body = b"hello"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+    """What new clients of both stores ask; it answers as it is told to."""
+    server = _Server(("127.0.0.1", 0), _Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    known = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    known |= {"AWS_ENDPOINT_URL": url, "STORAGE_EMULATOR_HOST": url}
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+
+    yield server
+    server.shutdown()
+
+
+def test_what_has_no_md5_is_told_by_its_crc32c(server: _Server) -> None:
+    """As what is composed of others in Google's store; fake-gcs-server gives it an MD5."""
+    server.statuses = [200]
+    server.body = b'{"items": [{"name": "a", "size": "8", "crc32c": "28ZUAg=="}]}'
+    (entry,) = GoogleStore().walk("gs://pictures")
+    assert entry == Entry("gs://pictures/a", 8, "8:28ZUAg==", "8:28ZUAg==")
+
+
+@pytest.mark.parametrize(
+    ("store", "uri"), [(AmazonStore, "s3://pictures/a"), (GoogleStore, "gs://pictures/a")]
+)
+class TestAnswers:
+    """What the stores' clients make of answers; Google's are asked without a server of its own."""
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_refusal_says_what_to_do(self, store, uri: str, server: _Server, status: int) -> None:
+        server.statuses = [status]
+        with pytest.raises(PermissionError) as caught:
+            store().read_bytes(uri)
+        assert caught.value.filename == uri
+        if status == 403:
+            assert f"access to {uri.removesuffix('/a')}" in caught.value.strerror
+        else:
+            assert "credentials are not accepted" in caught.value.strerror
+
+    def test_what_passes_is_tried_again(self, store, uri: str, server: _Server) -> None:
+        server.statuses = [503, 500, 200]
+        assert store().read_bytes(uri) == b"hello"
+        assert server.statuses == [200]
+
+    def test_what_does_not_pass_is_an_error_of_the_store(
+        self, store, uri: str, server: _Server
+    ) -> None:
+        server.statuses = [400]
+        with pytest.raises(OSError) as caught:
+            store().read_bytes(uri)
+        assert (caught.value.errno, caught.value.filename) == (errno.EIO, uri)

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from captioner.storage import copies, local
+from captioner.storage import copies, local, streaming
 from captioner.storage.entry import Entry
 from captioner.storage.local import LocalStore
 from captioner.storage.ranged import RangedFile
@@ -167,20 +167,22 @@ def local_copy(uri: str) -> AbstractContextManager[Path]:
     return _of(uri).local_copy(uri)
 
 
-def for_tensorflow(uris: Sequence[str], room: int | None = None) -> Sequence[str]:
+def for_tensorflow(uris: Sequence[str]) -> Sequence[str]:
     """What TensorFlow reads files by, pass after pass, that never change and are in one store.
 
-    Files in buckets are copied to this machine, for as long as the process lives, if all of them
-    take no more than `room` bytes; else TensorFlow's own file systems stream them, in each pass.
+    Files in a bucket are copied to this machine, for as long as the process lives, if all of them
+    take at most half of what is free where temporary files go; else TensorFlow's own file systems
+    stream them in each pass.
 
-    Args:
-        room: by default half of what is free where temporary files go.
+    Raises:
+        FileNotFoundError: one is not there.
+        UserError: there is no room, and TensorFlow can't read them either.
     """
     store = _of(uris[0]) if uris else _store("")
     if isinstance(store, LocalStore):
         return uris
-    room = copies.room() if room is None else room
-    if _size(uris) > room and store.enter_tensorflow():
+    if _size(uris) > copies.room() and store.enter_tensorflow():
+        streaming.check(uris[0])
         return uris
     return copies.paths(uris, store.local_copy)
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
 from captioner.errors import UserError
-from captioner.storage import buckets
+from captioner.storage import buckets, streaming
 from captioner.storage.entry import Entry
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
@@ -85,7 +86,8 @@ class AmazonStore:
 
     def __init__(self) -> None:
         try:
-            self._client = boto3.client("s3")
+            self._session = botocore.session.get_session()
+            self._client = boto3.Session(botocore_session=self._session).client("s3")
         except (BotoCoreError, ValueError) as error:
             raise UserError(f"the settings for AWS can't be used: {error}") from error
 
@@ -162,9 +164,8 @@ class AmazonStore:
 
     def enter_tensorflow(self) -> bool:
         """See `Store.enter_tensorflow`."""
-        from captioner.storage import tensorflow_s3
-
-        tensorflow_s3.enter(self._client.meta.endpoint_url, self._client.meta.region_name)
+        client = self._client.meta
+        streaming.enter_s3(self._session, client.endpoint_url, client.region_name)
         return True
 
     def _download(self, uri: str, path: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 from google.api_core import exceptions
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
@@ -21,7 +21,7 @@ from captioner.storage import buckets
 from captioner.storage.entry import Entry
 
 _LOG_IN = "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
-_FAILURES = (
+_ERRORS = (
     exceptions.GoogleAPIError,
     GoogleAuthError,
     requests.RequestException,
@@ -32,6 +32,25 @@ _FAILURES = (
 _FIELDS = "items(name,size,md5Hash,crc32c),prefixes,nextPageToken"
 
 
+def _as_os_error(error: Exception, uri: str) -> OSError:
+    if isinstance(error, exceptions.NotFound):
+        return FileNotFoundError(errno.ENOENT, "not there", uri)
+    if isinstance(error, exceptions.Unauthorized) or _is_of_credentials(error):
+        message = f"the credentials are not accepted ({error}): {_LOG_IN}"
+        return PermissionError(errno.EACCES, message, uri)
+    if isinstance(error, exceptions.Forbidden):
+        bucket = f"gs://{buckets.split(uri)[0]}"
+        message = f"refused ({error.message}): give these credentials access to {bucket}"
+        return PermissionError(errno.EACCES, message, uri)
+    return OSError(errno.EIO, f"{type(error).__name__}: {error}", uri)
+
+
+def _is_of_credentials(error: Exception) -> bool:
+    """Whether it is of the credentials themselves, and not of asking for their tokens."""
+    may_pass = isinstance(error, TransportError) or getattr(error, "retryable", False)
+    return isinstance(error, GoogleAuthError) and not may_pass
+
+
 @contextlib.contextmanager
 def _as_os_errors(uri: str) -> Iterator[None]:
     """The client's errors as those that `captioner.storage` promises.
@@ -40,17 +59,8 @@ def _as_os_errors(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except exceptions.NotFound as error:
-        raise FileNotFoundError(errno.ENOENT, "not there", uri) from error
-    except (exceptions.Unauthorized, RefreshError) as error:
-        message = f"the credentials are not accepted ({error}): {_LOG_IN}"
-        raise PermissionError(errno.EACCES, message, uri) from error
-    except exceptions.Forbidden as error:
-        bucket = f"gs://{buckets.split(uri)[0]}"
-        message = f"refused ({error.message}): give these credentials access to {bucket}"
-        raise PermissionError(errno.EACCES, message, uri) from error
-    except _FAILURES as error:
-        raise OSError(errno.EIO, f"{type(error).__name__}: {error}", uri) from error
+    except _ERRORS as error:
+        raise _as_os_error(error, uri) from error
 
 
 @contextlib.contextmanager
