@@ -134,13 +134,10 @@ def in_this_process(pipeline: beam_runner_api_pb2.Pipeline) -> beam_runner_api_p
 
 def _handler(service: FakeDataflow) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """The service's REST interface, and the token server that credentials point to."""
+        """The service's REST interface."""
 
         def do_POST(self) -> None:
-            if self.path == "/token":
-                self._body()
-                self._answer({"access_token": "t", "token_type": "Bearer", "expires_in": 3600})
-            elif found := self._match(_JOBS):
+            if found := self._match(_JOBS):
                 self._answer(service.submit(json.loads(self._body()), found[1], found[2]))
 
         def do_PUT(self) -> None:

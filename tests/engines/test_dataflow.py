@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,91 +18,16 @@ import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from captioner import captions, storage, training
 from captioner.training import TrainingOptions
 from tests import toy_features
-from tests.conftest import _free_port, _wait_for
 from tests.engines.fake_dataflow import FakeDataflow, in_this_process, staged_pipeline
 
 pytestmark = pytest.mark.engines
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "europe-west4-docker.pkg.dev/my-project/captioner/worker:0.1"
-
-
-def _fake_gcs() -> str:
-    place = Path(os.environ.get("CAPTIONER_ENGINES", ROOT / ".engines"))
-    found = shutil.which(place / "bin/fake-gcs-server") or shutil.which("fake-gcs-server")
-    return found or pytest.skip("no fake-gcs-server: ./run_tests.sh --engines installs it")
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[FakeDataflow]:
-    with FakeDataflow().serving() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def settings(service: FakeDataflow, tmp_path_factory) -> Iterator[None]:
-    """A local Cloud Storage, and credentials made up, in the environment."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [_fake_gcs(), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    command += ["-backend", "memory", "-external-url", url, "-location", "europe-west4"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    credentials = tmp_path_factory.mktemp("credentials") / "account.json"
-    credentials.write_text(json.dumps(_account(f"{service.endpoint}/token")))
-    values = {
-        "STORAGE_EMULATOR_HOST": url,
-        "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
-        "GOOGLE_CLOUD_PROJECT": "my-project",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in values.items():
-            patch.setenv(name, value)
-        try:
-            _wait_for(port, process)
-            yield
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _account(token: str) -> dict[str, str]:
-    """A service account that nobody knows, whose tokens come from a server of ours."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
-    text = key.private_bytes(*form, serialization.NoEncryption()).decode()
-    return {
-        "type": "service_account",
-        "project_id": "my-project",
-        "private_key_id": "1",
-        "private_key": text,
-        "client_email": "me@my-project.iam.gserviceaccount.com",
-        "token_uri": token,
-    }
-
-
-@pytest.fixture
-def bucket(settings: None) -> str:
-    """A new bucket, in europe-west4."""
-    from google.cloud.storage import Client
-
-    name = f"captioner-{uuid.uuid4().hex[:12]}"
-    Client().create_bucket(name)
-    return f"gs://{name}"
-
-
-@pytest.fixture
-def images(bucket: str, picture, tmp_path: Path) -> str:
-    """Three images in a bucket."""
-    for number in range(3):
-        path = picture(tmp_path / f"{number}.png")
-        storage.replace(f"{bucket}/photos/{number}.png", path.read_bytes())
-    return f"{bucket}/photos"
 
 
 # A network that is made in a second.
@@ -128,7 +50,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 def _extract(bucket: str, images: str, *more: str, **options: str | None) -> list[str]:
     given = {
         "project": "my-project",
-        "region": "europe-west4",
+        "region": "us-central1",
         "bucket": f"{bucket}/dataflow",
         "worker_image": IMAGE,
         "input": images,
@@ -184,7 +106,7 @@ def test_the_description_for_cpus_has_what_the_flags_asked_for(
         label="cost-centre=1234",
         service_account="worker@my-project.iam.gserviceaccount.com",
         network="inner",
-        subnetwork="regions/europe-west4/subnetworks/inner",
+        subnetwork="regions/us-central1/subnetworks/inner",
         job_name="nightly",
     )
     job = _description(tmp_path, command)
@@ -195,7 +117,7 @@ def test_the_description_for_cpus_has_what_the_flags_asked_for(
     staged = f"storage.googleapis.com/{bare}/dataflow/temp/nightly."
     assert environment["tempStoragePrefix"].startswith(staged)
     assert options["staging_location"].startswith(f"{bucket}/dataflow/staging/nightly.")
-    assert (options["project"], options["region"]) == ("my-project", "europe-west4")
+    assert (options["project"], options["region"]) == ("my-project", "us-central1")
     assert environment["serviceAccountEmail"] == "worker@my-project.iam.gserviceaccount.com"
     assert {"use_runner_v2", "no_use_multiple_sdk_containers"} <= set(environment["experiments"])
     assert "use_multiple_sdk_containers" not in environment["experiments"]
@@ -210,7 +132,7 @@ def test_the_description_for_cpus_has_what_the_flags_asked_for(
     assert pool["numThreadsPerWorker"] == 2
     assert pool["ipConfiguration"] == "WORKER_IP_PRIVATE"
     assert pool["network"] == "inner"
-    assert pool["subnetwork"] == "regions/europe-west4/subnetworks/inner"
+    assert pool["subnetwork"] == "regions/us-central1/subnetworks/inner"
     assert pool["workerHarnessContainerImage"] == IMAGE
     assert [one["containerImage"] for one in pool["sdkHarnessContainerImages"]] == [IMAGE]
     assert "packages" not in pool, "nothing is installed on a worker"
@@ -277,7 +199,7 @@ def test_a_job_is_followed_to_its_end_and_the_next_does_nothing_again(
     assert done.returncode == 0, done.stderr
     assert "3 images: 3 done now" in done.stdout
     (job,) = [job for job in service.jobs.values() if bucket[5:] in job["name"]]
-    link = f"https://console.cloud.google.com/dataflow/jobs/europe-west4/{job['id']}"
+    link = f"https://console.cloud.google.com/dataflow/jobs/us-central1/{job['id']}"
     assert f"submitted {job['name']}: {link}?project=my-project" in done.stderr
     assert "job: basic: Worker configuration: n2-standard-8" in done.stderr
     assert "job: done" in done.stderr
@@ -389,13 +311,13 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_cancel_it(
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
         assert process.returncode == 130
-        cancel = f"gcloud dataflow jobs cancel {id} --project=my-project --region=europe-west4"
+        cancel = f"gcloud dataflow jobs cancel {id} --project=my-project --region=us-central1"
         assert cancel in said and "Traceback" not in said
         assert service.jobs[id]["currentState"] == "JOB_STATE_RUNNING"
         # A second job of the same output isn't begun meanwhile, as a schedule might.
         refused = _run(*command)
         assert refused.returncode == 2
-        assert "is still running in europe-west4" in refused.stderr.splitlines()[-1]
+        assert "is still running in us-central1" in refused.stderr.splitlines()[-1]
 
 
 def test_a_job_needs_no_client_once_it_is_submitted(
@@ -441,12 +363,14 @@ def test_all_that_is_missing_is_said_at_once(settings: None) -> None:
 
 
 def test_buckets_that_are_not_there_or_far_away_are_said(bucket: str, images: str) -> None:
-    done = _run(*_extract(bucket, "gs://nobody-has-this/in", region="us-east1"))
+    done = _run(*_extract(bucket, "gs://nobody-has-this/in", region="europe-west4"))
     assert done.returncode == 2
-    assert f"--bucket={bucket}/dataflow: is in europe-west4 and the job in us-east1" in done.stderr
+    assert (
+        f"--bucket={bucket}/dataflow: is in us-central1 and the job in europe-west4" in done.stderr
+    )
     assert "--input=gs://nobody-has-this/in: there is no such bucket" in done.stderr
     done = _run(*_extract("gs://nobody-has-this", images))
-    assert "gcloud storage buckets create gs://NAME --location=europe-west4" in done.stderr
+    assert "gcloud storage buckets create gs://NAME --location=us-central1" in done.stderr
 
 
 def test_credentials_that_are_refused_or_missing_are_said(
@@ -476,7 +400,7 @@ def test_captions_on_dataflow(
         relative = entry.uri.removeprefix(f"{tmp_path}/")
         storage.replace(f"{bucket}/{relative}", storage.read_bytes(entry.uri))
     places = {"input": images, "model": f"{bucket}/model", "output": f"{bucket}/captions"}
-    known = {"project": "my-project", "region": "europe-west4", "bucket": bucket}
+    known = {"project": "my-project", "region": "us-central1", "bucket": bucket}
     done = _run(*_submit(service, _command("caption", worker_image=IMAGE, **known, **places)))
     assert done.returncode == 0, done.stderr
     found = captions.read(f"{bucket}/captions")

@@ -21,12 +21,6 @@ from google.cloud.dataflow_v1beta3.types import ContainerSpec, LaunchFlexTemplat
 from captioner import cli, storage
 from pipelines.dataflow.settings import MACHINES
 from tests.engines.fake_dataflow import FakeDataflow
-from tests.engines.test_dataflow import (  # noqa: F401  (fixtures)
-    bucket,
-    images,
-    service,
-    settings,
-)
 
 pytestmark = pytest.mark.engines
 
@@ -119,7 +113,7 @@ def _launch(*more: str, **parameters: str) -> subprocess.CompletedProcess[str]:
     added = {
         "runner": "DataflowRunner",
         "project": "my-project",
-        "region": "europe-west4",
+        "region": "us-central1",
         "job_name": "nightly",
         "labels": '{"goog-dataflow-provided-template-type": "flex"}',
     }
