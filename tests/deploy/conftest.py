@@ -75,6 +75,7 @@ class Api:
     """An API on this machine that says yes to everything, except that it knows no scheduler's job.
 
     Attributes:
+        address: its URL.
         requests: method, path and body of each request so far.
         environment: that makes the real gcloud take it for Google's.
     """
@@ -85,9 +86,9 @@ class Api:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         token = directory / "token"
         token.write_text("made up")
-        address = f"http://127.0.0.1:{self._server.server_port}/"
+        self.address = f"http://127.0.0.1:{self._server.server_port}/"
         names = ("AIPLATFORM", "CLOUDSCHEDULER", "TPU")
-        endpoints = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": address for name in names}
+        endpoints = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": self.address for name in names}
         self.environment = {
             **os.environ,
             **endpoints,
@@ -128,13 +129,19 @@ def _handler(requests: list[tuple[str, str, Any]]) -> type[BaseHTTPRequestHandle
 
 
 @pytest.fixture
-def google_api(tmp_path: Path) -> Iterator[Api]:
-    """A local API for the real gcloud, where there is one."""
-    if not shutil.which("gcloud"):
-        pytest.skip("no gcloud on PATH")
+def api(tmp_path: Path) -> Iterator[Api]:
+    """A local API."""
     api = Api(tmp_path)
     yield api
     api.close()
+
+
+@pytest.fixture
+def google_api(api: Api) -> Api:
+    """The same for the real gcloud, where there is one."""
+    if not shutil.which("gcloud"):
+        pytest.skip("no gcloud on PATH")
+    return api
 
 
 @pytest.fixture(scope="session")

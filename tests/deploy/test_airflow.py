@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.conftest import DEPLOY, Commands
+from tests.deploy.conftest import DEPLOY, Api, Commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 RUN_DAG = Path(__file__).with_name("run_dag.py")
@@ -94,11 +94,16 @@ def test_too_many_failures_are_said_when_all_is_done(
 
 @pytest.mark.parametrize("verb, status", [("caption", 2), ("verify", 4)])
 def test_what_trying_again_does_not_mend_fails_at_once(
-    airflow: dict[str, str], commands: Commands, verb: str, status: int
+    airflow: dict[str, str], commands: Commands, api: Api, verb: str, status: int
 ) -> None:
-    states, verbs = _states(airflow, commands, {f"captioner {verb}": (status, "")})
+    alerted = {**airflow, "CAPTIONER_ALERT_URL": f"{api.address}alert"}
+    states, verbs = _states(alerted, commands, {f"captioner {verb}": (status, "")})
     assert (states[verb], verbs.count(verb)) == ("failed", 1)
     assert states["check_failures"] == "upstream_failed"
+    ((method, path, said),) = api.requests
+    assert (method, path) == ("POST", "/alert")
+    assert said["text"].startswith(f"captioner_nightly, {verb}, ")
+    assert f"exit status {status}" in said["text"]
 
 
 def test_all_else_is_tried_again(airflow: dict[str, str], commands: Commands) -> None:
