@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import pytest
 
-from captioner import captions, storage, training
+from captioner import captions, cli, storage, training
 from captioner.compacting import compact
 from captioner.corpora import scenes
 from captioner.records import FeatureDataset
@@ -97,6 +97,39 @@ def test_features_in_one_store_and_the_model_in_another(
     assert storage.exists(storage.join(model, "model.json"))
 
 
+def test_a_bucket_that_is_not_there_is_said_in_a_line(bucket: str, picture, tmp_path, capsys):
+    nowhere = f"{bucket.partition('://')[0]}://no-such-bucket"
+    picture(tmp_path / "in/a.png")
+    network = ("--encoder", "mobilenetv2", "--encoder-weights", "none", "--image-size", "32")
+    commands = [
+        ["verify", f"{nowhere}/out"],
+        ["extract", "--input", f"{nowhere}/in", "--output", str(tmp_path / "out")],
+        ["extract", "--input", str(tmp_path / "in"), "--output", f"{nowhere}/out", *network],
+        ["evaluate", "--captions", f"{nowhere}/out", "--references", f"{nowhere}/captions.csv"],
+    ]
+    for command in commands:
+        assert cli.main(command) == 2
+        said = capsys.readouterr().err
+        assert (
+            said.startswith(f"error: {nowhere}: there is no such bucket") and "\n" not in said[:-1]
+        )
+
+
+@pytest.mark.parametrize(
+    ("uri", "store"), [("s3://pictures/a", "AWS"), ("gs://pictures/a", "Google")]
+)
+def test_missing_credentials_are_said_in_a_line(uri: str, store: str, tmp_path: Path) -> None:
+    known = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    # Neither store's client is to ask the network who it is.
+    known |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
+    command = [sys.executable, "-m", "captioner", "verify", uri]
+    done = subprocess.run(command, capture_output=True, text=True, env=known)
+    assert done.returncode == 2, done.stderr
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert said.startswith(f"error: no {store}") and "credentials were found" in said
+    assert "Traceback" not in done.stderr
+
+
 # The command where there is no room for copies, so that all features are streamed.
 _WITHOUT_ROOM = """
 import sys
@@ -127,6 +160,7 @@ def local_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_training_streams_from_s3_what_has_no_room(
     s3_bucket: str, local_features: Path, tmp_path: Path
 ) -> None:

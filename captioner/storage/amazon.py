@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore import exceptions
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from captioner.errors import UserError
@@ -32,6 +33,9 @@ _REFUSED = {"403", "AccessDenied", "AllAccessDisabled"}
 # 409, another conditional write to the same key is under way, is an error: it may yet fail.
 _ALREADY_THERE = {"412", "PreconditionFailed"}
 _BEHIND_THE_END = {"416", "InvalidRange"}
+
+# Jobs read in more threads than the ten connections that are kept by default.
+_CONFIG = Config(max_pool_connections=64)
 
 _LOG_IN = "run `aws configure` or `aws sso login`, or set AWS_ACCESS_KEY_ID and its secret"
 # What ends in there being no credentials.
@@ -87,7 +91,9 @@ class AmazonStore:
     def __init__(self) -> None:
         try:
             self._session = botocore.session.get_session()
-            self._client = boto3.Session(botocore_session=self._session).client("s3")
+            self._client = boto3.Session(botocore_session=self._session).client(
+                "s3", config=_CONFIG
+            )
         except (BotoCoreError, ValueError) as error:
             raise UserError(f"the settings for AWS can't be used: {error}") from error
 

@@ -85,7 +85,9 @@ class GoogleStore:
         try:
             self._client = storage.Client(project=None)  # which only making buckets needs
         except (DefaultCredentialsError, OSError) as error:
-            raise UserError(f"no Google Cloud credentials were found: {_LOG_IN}") from error
+            raise UserError(
+                f"no Google Cloud credentials were found ({error}): {_LOG_IN}"
+            ) from error
 
     def level(self, uri: str) -> Iterator[Entry | str]:
         """See `Store.level`."""
