@@ -123,6 +123,7 @@ def test_a_tpu_is_asked_for_used_and_given_back(commands: Commands) -> None:
     ]
     names = {call[5] for call in commands.calls() if call[4] != "scp"}
     assert len(names) == 1
+    assert {"--force", "--quiet"} <= set(commands.calls()[-1])  # else it asks, and leaves the VM
 
 
 @pytest.mark.parametrize("fails", ["queued-resources create", "describe", "scp", "ssh"])
@@ -168,6 +169,26 @@ def test_the_tpu_trains_with_our_versions_and_the_tpus_tensorflow(
         "captioner train --features=gs://bucket/features --output=gs://bucket/model "
         "--strategy=tpu --epochs '3 4'"
     )
+
+
+def _image_step() -> str:
+    text = (TRAINING / "Dockerfile").read_text().replace("\\\n", "")
+    (step,) = [line for line in text.splitlines() if line.startswith("RUN ")]
+    return step.removeprefix("RUN ")
+
+
+def test_the_image_has_again_what_several_gpus_need(commands: Commands) -> None:
+    commands.add("pip", answers={"show": (0, "Name: a\nVersion: 1.2.3\nSummary: b")})
+    ended = commands.run("sh", "-c", _image_step())
+    assert ended.returncode == 0, ended.stderr
+    installed = [call[-1] for call in commands.calls() if call[1] == "install"]
+    assert installed == ["nvidia-nccl-cu12==1.2.3", "nvidia-cudnn-cu12==1.2.3"]
+    assert all("--force-reinstall" in call for call in commands.calls() if call[1] == "install")
+
+
+def test_a_failed_installation_fails_the_image(commands: Commands) -> None:
+    commands.add("pip", answers={"show": (0, "Version: 1.2.3"), "nccl-cu12==": (1, "")})
+    assert commands.run("sh", "-c", _image_step()).returncode != 0
 
 
 @pytest.mark.slow
