@@ -214,14 +214,18 @@ def _places(settings: Settings) -> Iterator[str]:
 
 
 def _others(settings: Settings, others: Sequence[str]) -> Iterator[str]:
+    names = {word.split("=")[0] for word in others}
     if settings.verb not in VERBS:
         yield f"'{settings.verb}' is no verb: begin with {' or '.join(VERBS)}"
-    if any(word.split("=")[0] == "--runner" for word in others):
+    if "--runner" in names:
         yield "--runner: leave it out; this is for Dataflow"
+    if names & {"--machine_type", "--worker_machine_type"}:
+        yield "--machine_type: give --machine-type instead, which goes with the accelerator"
     if any("worker_accelerator=" in word for word in others):
         yield "worker_accelerator: give --accelerator instead; both together are refused"
-    if settings.accelerator and any(word.startswith("--flexrs_goal") for word in others):
-        yield "--flexrs_goal: workers with an accelerator can't be had so; leave out either"
+    has_hints = settings.accelerator or names & {"--resource_hint", "--resource_hints"}
+    if has_hints and "--flexrs_goal" in names:
+        yield "--flexrs_goal: workers with an accelerator or other hints can't be had so"
 
 
 def _credentials() -> list[str]:

@@ -125,6 +125,9 @@ _HELP = {
     "splits": ("gs://…", "lists of the images for training, development and test"),
 }
 
+# As Google's own programs are told them.
+_VARIABLES = {"project": "GOOGLE_CLOUD_PROJECT", "region": "CLOUDSDK_COMPUTE_REGION"}
+
 
 def parse(arguments: Sequence[str]) -> tuple[Settings, list[str]]:
     """Settings from a command line, and the words that are for the command or for Beam.
@@ -132,6 +135,17 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, list[str]]:
     Args:
         arguments: the verb first.
     """
+    verb = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    given, others = _parser().parse_known_args(arguments[1:] if verb else arguments)
+    defaults = {
+        name: os.environ[variable]
+        for name, variable in _VARIABLES.items()
+        if os.environ.get(variable)
+    }
+    return Settings(verb, **(defaults | vars(given))), others
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./run_dataflow.sh",
         usage="%(prog)s extract|caption [--help] OPTION ...",
@@ -145,19 +159,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, list[str]]:
         parser.add_argument(f"--{name}", metavar=value, help=text)
     parser.add_argument("--label", metavar="KEY=VALUE", action="append", help="may be repeated")
     parser.add_argument("--no-public-ips", action="store_true", help="private addresses only")
-    verb, *words = [*arguments, ""] if not arguments else arguments
-    if verb.startswith("-"):
-        verb, words = "", list(arguments)
-    given, others = parser.parse_known_args(words)
-    defaults = {
-        name: os.environ[variable]
-        for name, variable in (
-            ("project", "GOOGLE_CLOUD_PROJECT"),
-            ("region", "CLOUDSDK_COMPUTE_REGION"),
-        )
-        if os.environ.get(variable)
-    }
-    return Settings(verb, **{**defaults, **vars(given)}), others
+    return parser
 
 
 def command(settings: Settings, others: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 from captioner import captions
 from captioner.records import FeatureDataset
 from tests.engines import servers
+from tests.engines.cloud import bucket, images, service, settings  # noqa: F401  (fixtures)
 from tests.engines.servers import Engine
 
 LOCAL = Engine("local")

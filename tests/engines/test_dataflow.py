@@ -172,15 +172,14 @@ def test_a_hint_of_one_step_would_split_the_stage(bucket: str, images: str, tmp_
     assert len(_execute_stages(pipeline)) > 1
 
 
-def _execute_stages(pipeline: beam_runner_api_pb2.Pipeline) -> list[Any]:
+def _execute_stages(pipeline: beam_runner_api_pb2.Pipeline) -> list[list[str]]:
     """The stages, after fusion, that reading, inference and writing are in."""
     _, stages = FnApiRunner().create_stages(in_this_process(pipeline))
     parts = ("Read and decode", "Infer/", "Write shards")
-    return [
-        stage
-        for stage in stages
-        if any(step.unique_name.startswith(parts) for step in stage.transforms)
-    ]
+    names = [[step.unique_name for step in stage.transforms] for stage in stages]
+    for part in parts:
+        assert any(name.startswith(part) for stage in names for name in stage), part
+    return [stage for stage in names if any(name.startswith(parts) for name in stage)]
 
 
 def _submit(service: FakeDataflow, command: list[str]) -> list[str]:
@@ -334,6 +333,22 @@ def test_a_job_needs_no_client_once_it_is_submitted(
     (manifest,) = _manifests(f"{bucket}/features")
     assert manifest["images"]["done"] == 3
     assert f"{bucket}/features/runs/{manifest['run']}.json" in done.stdout
+
+
+def test_too_many_failures_fail_a_job_that_nobody_waits_for(
+    service: FakeDataflow, bucket: str, images: str
+) -> None:
+    storage.replace(f"{images}/empty.png", b"")
+    with _held(service) as ids:
+        command = _extract(bucket, images, "--no-wait", "--max-failures=0")
+        assert _run(*_submit(service, command)).returncode == 0
+        id = ids()
+    service.begin(id)
+    service.wait(id)
+    assert service.jobs[id]["currentState"] == "JOB_STATE_FAILED"
+    assert "1 of 4 images failed" in service.messages[id][-1]["messageText"]
+    (manifest,) = _manifests(f"{bucket}/features")
+    assert manifest["images"]["done"] == 3
 
 
 @contextlib.contextmanager

@@ -115,6 +115,7 @@ def test_what_is_missing_or_wrong_is_said(changes: dict[str, str], said: str) ->
         (["--runner=SparkRunner"], "--runner: leave it out"),
         (["--dataflow_service_options=worker_accelerator=type:a"], "give --accelerator instead"),
         (["--flexrs_goal=COST_OPTIMIZED"], "can't be had so"),
+        (["--worker_machine_type", "n1-standard-8"], "give --machine-type instead"),
     ],
 )
 def test_flags_of_beam_that_would_contradict_are_refused(others: list[str], said: str) -> None:
