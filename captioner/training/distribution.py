@@ -24,8 +24,9 @@ themselves::
 Its processes find each other at these addresses, and wait until all are there. Each reads all the
 features and makes the same batches, of which it takes its own rows. The *chief* (the task of that
 type, else worker 0) alone writes the model and shows how training goes; the others need only be
-able to read, and wait until it has written. If a worker dies, the others end with status 2, and
-all have to be started again; training begins anew.
+able to read, and wait until it has written. If a worker dies, the others end with status 2 within
+some seconds, and all have to be started again; training begins anew. Only SIGKILL ends a worker
+that still waits for others.
 
 ``tpu`` takes the TPU that is attached to this machine, or the one that ``TPU_NAME`` names.
 """
@@ -36,6 +37,8 @@ import contextlib
 import dataclasses
 import math
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,7 +56,6 @@ _LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
     tf.errors.UnavailableError,
 )
 
@@ -96,7 +98,7 @@ class Distribution:
             return batches
         rows = math.ceil(size / self.replicas)
         return self.strategy.distribute_datasets_from_function(
-            lambda context: _parts(batches, rows, context)
+            lambda context: parts(batches, rows, context)
         )
 
     def agree(self, answer: bool) -> bool:
@@ -184,8 +186,18 @@ def _multiworker() -> Distribution:
     if task[0] not in ("chief", "worker") or task[1] not in range(len(jobs.get(task[0], ()))):
         raise UserError("TF_CONFIG: its task is neither the chief nor one of the workers")
     chief = task == ("chief" if "chief" in jobs else "worker", 0)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
+    with _ended_by_sigterm():
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
     return Distribution("multiworker", strategy, chief, len(workers))
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Workers otherwise note SIGTERM and go on, so that a cluster can only kill them."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _has_tpu() -> bool:
@@ -213,10 +225,17 @@ def _with_totals(inputs: Any, following: tf.Tensor, weights: tf.Tensor) -> tuple
     return inputs, following, weights, totals
 
 
-def _parts(
+def parts(
     batches: tf.data.Dataset, rows: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """The parts of this worker's replicas, one after another: `rows` rows of each batch."""
+    """What a worker's replicas get of each batch, one after another.
+
+    Args:
+        batches: of tuples whose last element is of scalars, which each replica gets as they are;
+            all others are divided along their first axis.
+        rows: of a replica's part.
+        context: which worker it is.
+    """
     replicas = context.num_replicas_in_sync
     count = replicas // context.num_input_pipelines
     mine = slice(context.input_pipeline_id * count, (context.input_pipeline_id + 1) * count)

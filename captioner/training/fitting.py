@@ -52,6 +52,7 @@ class Fitter:
         self._strategy = strategy
         with strategy.scope():
             optimizer.build(decoder.trainable_variables)
+        strategy.run(tf.function(self._draw_apart))
 
     def fit(
         self, training: Any, development: Any | None, epochs: int, patience: int, log: EpochLog
@@ -88,6 +89,14 @@ class Fitter:
     def measure_step(self, *batch: Any) -> tf.Tensor:
         """The loss of the whole batch, from a replica's part of it."""
         return _everywhere([self._loss(*batch, training=False)])[0]
+
+    def _draw_apart(self) -> None:
+        """Give each replica a dropout of its own; the first keeps that of a single device."""
+        weights = {id(weight) for weight in self.decoder.weights}
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        for seed in self.decoder.variables:
+            if id(seed) not in weights:
+                seed.assign(seed + tf.stack([tf.cast(replica, seed.dtype), 0]))
 
     def _loss(
         self, inputs: Any, following: Any, weights: Any, totals: Any, training: bool
