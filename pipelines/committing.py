@@ -176,4 +176,11 @@ def adopted_before(output: str) -> set[str]:
 def versions() -> dict[str, str]:
     """What the job ran on."""
     ours = {"captioner": __version__, "python": platform.python_version()}
-    return ours | {name: metadata.version(name) for name in _PACKAGES}
+    return ours | {name: _version(name) for name in _PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # a worker's TensorFlow may be the one without CUDA
+        return metadata.version(f"{package}-cpu")
