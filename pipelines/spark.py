@@ -20,7 +20,7 @@ not listed here goes to that command: its own flags, and Beam's."""
 
 # A worker process, and the model in it, is kept for so long after its last bundle. Without that,
 # Beam starts one a bundle.
-_KEEP_WORKERS_MS = 3_600_000
+KEEP_WORKERS_MS = 3_600_000
 
 # Java 17 hides from Spark and Beam what they look into. With less than all of these a job has been
 # seen to hang after a worker was killed.
@@ -39,7 +39,7 @@ _OPENED = (
     "sun.security.action",
     "sun.util.calendar",
 )
-_ADD_OPENS = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENED]
+ADD_OPENS = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENED]
 
 # An executor whose worker process died is of no use any more, since it keeps that worker. So the
 # first failure excludes it, which ends it, and the cluster starts another in its place.
@@ -52,7 +52,7 @@ _SURVIVE = {
     "spark.excludeOnFailure.application.maxFailedTasksPerExecutor": "1",
     "spark.excludeOnFailure.stage.maxFailedExecutorsPerNode": "100",
     "spark.excludeOnFailure.application.maxFailedExecutorsPerNode": "100",
-    "spark.executor.extraJavaOptions": " ".join(_ADD_OPENS),
+    "spark.executor.extraJavaOptions": " ".join(ADD_OPENS),
 }
 
 
@@ -97,7 +97,7 @@ def _engine(parsed: argparse.Namespace) -> list[str]:
         return ["--runner=PortableRunner", f"--job_endpoint={parsed.job_server}"]
     jar = [f"--spark_job_server_jar={parsed.job_server_jar}"] if parsed.job_server_jar else []
     properties = [f"-D{name}={value}" for name, value in settings(parsed.conf).items()]
-    java = [f"--job_server_jvm_property={one}" for one in [*_ADD_OPENS, *properties]]
+    java = [f"--job_server_jvm_property={one}" for one in [*ADD_OPENS, *properties]]
     return ["--runner=SparkRunner", f"--spark_master_url={parsed.spark_master}", *jar, *java]
 
 
@@ -108,7 +108,7 @@ def _workers(parsed: argparse.Namespace) -> list[str]:
     return [
         f"--environment_type={kind}",
         f"--environment_config={config}",
-        f"--environment_cache_millis={_KEEP_WORKERS_MS}",
+        f"--environment_cache_millis={KEEP_WORKERS_MS}",
     ]
 
 

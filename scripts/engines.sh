@@ -2,13 +2,14 @@
 # Installs the engines and servers that tests/engines/ runs on, below .engines/ (or $CAPTIONER_ENGINES).
 # What is there already is left alone.
 #
-#     scripts/engines.sh [prism] [gcs] [spark] [standalone] [flink]      by default all of them
+#     scripts/engines.sh [prism] [gcs] [spark] [standalone] [flink] [airflow]      by default all of them
 #
 #     prism        Beam's own engine, and its boot, which starts workers as processes     (needs Go)
 #     gcs          a local Google Cloud Storage                                           (needs Go)
 #     spark        Beam's job server for Spark, which has Spark in it                     (needs Java and Maven)
 #     standalone   Spark's own programs: a master and workers                             (needs Java)
 #     flink        Beam's job server for Flink, which has Flink in it                     (needs Java and Maven)
+#     airflow      Airflow, Kubernetes' schemas and shellcheck, for tests/deploy/
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 engines="${CAPTIONER_ENGINES:-$root/.engines}"
@@ -39,14 +40,12 @@ job_server() { # NAME CLASS: the jars of tests/engines/job_servers/NAME.xml, and
 }
 
 standalone() {
-    local python="$engines/standalone/bin/python"
-    "$python" -c 'import pyspark' 2>/dev/null && return
+    [ -d "$engines/standalone/pyspark" ] && return
     echo "installing Spark's own programs" >&2
-    python3 -m venv "$engines/standalone"
-    "$python" -m pip install --quiet --disable-pip-version-check pyspark==3.5.0
+    python3 -m pip install --quiet --disable-pip-version-check --target "$engines/standalone" pyspark==3.5.0
 }
 
-[ $# -gt 0 ] || set -- prism gcs spark standalone flink
+[ $# -gt 0 ] || set -- prism gcs spark standalone flink airflow
 for name in "$@"; do
     case "$name" in
         prism)
@@ -57,6 +56,7 @@ for name in "$@"; do
         spark) job_server spark org.apache.beam.runners.spark.SparkJobServerDriver ;;
         standalone) standalone ;;
         flink) job_server flink org.apache.beam.runners.flink.FlinkJobServerDriver ;;
+        airflow) "$root/scripts/airflow.sh" ;;
         *) echo "error: no engine is called $name (see scripts/engines.sh)" >&2; exit 2 ;;
     esac
 done
