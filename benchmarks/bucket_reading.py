@@ -1,10 +1,10 @@
 """What training's passes over features in a bucket cost, copied here first or streamed.
 
-    python -m benchmarks.bucket_reading s3://bucket/benchmark --images 4096 --shape 10 10 2048
+    python -m benchmarks.bucket_reading s3://bucket/benchmark --images 2048 --shape 10 10 2048
 
 Writes made-up features to the directory, unless there are some: of 100 values 69 are zeros, as in
-Xception's. Each way reads them in a process of its own. It says how long it takes until the first
-pass can begin, and how long each pass takes; then the same of the files on the local disk alone.
+Xception's. Each way reads them in a process of its own, and says how many seconds it takes until
+the first pass can begin, and how many each pass takes.
 """
 
 from __future__ import annotations
@@ -60,14 +60,18 @@ def read(directory: str, way: str) -> dict[str, object]:
         count = sum(1 for _ in found)
         seconds.append(time.perf_counter() - started)
     assert count == dataset.counts["train"]
-    return {"way": way, "before": round(seconds[0], 1), "passes": [round(s, 1) for s in seconds[1:]]}
+    return {
+        "way": way,
+        "before": round(seconds[0], 1),
+        "passes": [round(s, 1) for s in seconds[1:]],
+    }
 
 
 def main() -> None:
     """Make the features and read them both ways, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory")
-    parser.add_argument("--images", type=int, default=4096)
+    parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--shape", type=int, nargs="+", default=[10, 10, 2048])
     parser.add_argument("--way", choices=("copied", "streamed"))
     parsed = parser.parse_args()

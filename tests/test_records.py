@@ -157,6 +157,12 @@ def test_a_dataset_without_room_is_streamed_or_copied_all_the_same(remote, monke
     assert (storage.for_tensorflow(files) == files) == remote.startswith("s3://")
 
 
+def test_what_tensorflow_cannot_read_is_said_before_training(s3_bucket: str, monkeypatch) -> None:
+    monkeypatch.setattr(copies, "room", lambda: -1)
+    with pytest.raises(UserError, match="/gone: TensorFlow can't read it .* set TMPDIR"):
+        storage.for_tensorflow([f"{s3_bucket}/gone"])
+
+
 def test_a_missing_shard_in_a_bucket_is_said(remote: str) -> None:
     found = FeatureDataset.load(remote)
     gone = dataclasses.replace(found, shards={"train": ("shards/gone.tfrecord.gz",)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -91,9 +92,10 @@ class AmazonStore:
     def __init__(self) -> None:
         try:
             self._session = botocore.session.get_session()
-            self._client = boto3.Session(botocore_session=self._session).client(
-                "s3", config=_CONFIG
-            )
+            # Amazon's other clients, TensorFlow's among them, go by this variable, boto3 doesn't.
+            region = self._session.get_config_variable("region") or os.environ.get("AWS_REGION")
+            client = boto3.Session(botocore_session=self._session).client
+            self._client = client("s3", region_name=region, config=_CONFIG)
         except (BotoCoreError, ValueError) as error:
             raise UserError(f"the settings for AWS can't be used: {error}") from error
 
