@@ -295,7 +295,7 @@ def _far_away(place: str | None, region: str | None) -> str:
     if not place or not _BUCKET.fullmatch(place):
         return ""
     try:
-        location = Client().get_bucket(place.split("/")[2]).location.lower()
+        location = Client(project=None).get_bucket(place.split("/")[2]).location.lower()
     except (GoogleAPICallError, GoogleAuthError, OSError):  # it takes a role that few have
         return ""
     if location == region or _REGION.fullmatch(location):

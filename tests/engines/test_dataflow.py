@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -395,6 +396,17 @@ def test_credentials_that_are_refused_or_missing_are_said(
     done = _run(*_extract(bucket, images))
     assert done.returncode == 2
     assert "gcloud auth application-default login" in done.stderr
+
+
+def test_credentials_need_not_tell_the_project(
+    bucket: str, images: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    account = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    del account["project_id"]
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+    assert _description(tmp_path, _extract(bucket, images))["name"]
 
 
 def test_a_list_of_files_that_no_worker_sees_is_said(bucket: str) -> None:
