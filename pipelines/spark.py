@@ -147,7 +147,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     parser = Parser(prog="run_spark.sh", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("verb", choices=("extract", "caption"))
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--spark-master", metavar="URL", help="spark://HOST:7077, yarn, local[2]")
+    where.add_argument("--spark-master", metavar="URL", help="spark://HOST:7077, or local[2]")
     where.add_argument(
         "--job-server", metavar="HOST:PORT", help="Beam's, that runs already; it has its own --conf"
     )
