@@ -98,7 +98,7 @@ def assert_same(model: Path, reference: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "decoder"), [(2, "attention"), (3, "attention"), (2, "merge")])
+@pytest.mark.parametrize(("count", "decoder"), [(2, "attention"), (3, "merge")])
 def test_several_devices_learn_what_one_does(features, tmp_path, count, decoder):
     sizes = {"units": 8, "embedding": 8}
     options = dataclasses.replace(OPTIONS, decoder=decoder, settings=sizes)

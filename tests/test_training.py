@@ -92,6 +92,19 @@ def test_the_best_epochs_weights_are_kept(tmp_path):
     assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
+def test_words_are_hidden_while_training_and_only_then(features, tmp_path):
+    # With steps that change nothing, what differs is what the network was shown.
+    losses = []
+    for hidden in (0.0, 1.0):
+        options = dataclasses.replace(
+            OPTIONS, epochs=1, dropout=0.0, word_dropout=hidden, learning_rate=1e-12
+        )
+        losses.append(training.train(features, f"{tmp_path}/{hidden}", options).history[0])
+    shown, unseen = losses
+    assert abs(shown["loss"] - unseen["loss"]) > 1e-5
+    assert shown["development_loss"] == pytest.approx(unseen["development_loss"], abs=1e-6)
+
+
 def test_a_training_is_not_repeated_but_a_changed_one_is_done(features, tmp_path, capsys):
     first = training.train(features, f"{tmp_path}/model", OPTIONS)
     before = weights(f"{tmp_path}/model")
