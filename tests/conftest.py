@@ -28,13 +28,15 @@ from pipelines.reading import Item
 from tests.local_google import LocalGoogle
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
 
 
-def _wait_for(port: int, process: subprocess.Popen) -> None:
+def wait_for(port: int, process: subprocess.Popen) -> None:
+    """Wait until a server listens."""
     for _ in range(300):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -48,7 +50,7 @@ def _wait_for(port: int, process: subprocess.Popen) -> None:
 def s3_bucket() -> Iterator[str]:
     """A bucket in a local S3."""
     pytest.importorskip("moto.server")
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     settings = {
@@ -61,7 +63,7 @@ def s3_bucket() -> Iterator[str]:
         for name, value in settings.items():
             patch.setenv(name, value)
         try:
-            _wait_for(port, process)
+            wait_for(port, process)
             import boto3
 
             boto3.client("s3").create_bucket(Bucket="pictures")
@@ -78,11 +80,11 @@ def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGoogle]:
     program = shutil.which("fake-gcs-server", path=path)
     if not program:
         pytest.skip("needs fake-gcs-server, which `./run_tests.sh --engines` installs")
-    server = LocalGoogle(_free_port(), _free_port(), tmp_path_factory.mktemp("google"))
+    server = LocalGoogle(free_port(), free_port(), tmp_path_factory.mktemp("google"))
     process = subprocess.Popen([program, *server.flags()], stderr=subprocess.DEVNULL)
     try:
-        _wait_for(server.port, process)
-        _wait_for(server.tls_port, process)
+        wait_for(server.port, process)
+        wait_for(server.tls_port, process)
         server.create_bucket("pictures")
         yield server
     finally:
