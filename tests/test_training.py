@@ -39,7 +39,11 @@ def weights(model: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("decoder", ["attention", "merge"])
 def test_equal_seeds_give_equal_weights(features, tmp_path, decoder):
     options = dataclasses.replace(
-        OPTIONS, decoder=decoder, settings={"units": 8, "embedding": 8}, word_dropout=0.1
+        OPTIONS,
+        decoder=decoder,
+        settings={"units": 8, "embedding": 8},
+        dropout=0.3,
+        word_dropout=0.1,
     )
     for name in ("first", "second"):
         training.train(features, f"{tmp_path}/{name}", options)
@@ -79,7 +83,7 @@ def test_on_a_terminal_there_is_a_bar(features, tmp_path):
 def test_the_best_epochs_weights_are_kept(tmp_path):
     features = f"{tmp_path}/features"
     toy_features.write(features, COUNTS, misleading=True)
-    options = dataclasses.replace(OPTIONS, epochs=12, batch_size=4, learning_rate=0.05, dropout=0.0)
+    options = dataclasses.replace(OPTIONS, epochs=12, batch_size=4, learning_rate=0.05)
     result = training.train(features, f"{tmp_path}/model", options)
     losses = [entry["development_loss"] for entry in result.history]
     assert losses[result.best_epoch - 1] == min(losses) < losses[-1]
@@ -96,9 +100,7 @@ def test_words_are_hidden_while_training_and_only_then(features, tmp_path):
     # With steps that change nothing, what differs is what the network was shown.
     losses = []
     for hidden in (0.0, 1.0):
-        options = dataclasses.replace(
-            OPTIONS, epochs=1, dropout=0.0, word_dropout=hidden, learning_rate=1e-12
-        )
+        options = dataclasses.replace(OPTIONS, epochs=1, word_dropout=hidden, learning_rate=1e-12)
         losses.append(training.train(features, f"{tmp_path}/{hidden}", options).history[0])
     shown, unseen = losses
     assert abs(shown["loss"] - unseen["loss"]) > 1e-5

@@ -50,7 +50,7 @@ class TrainingOptions:
     """
 
     decoder: str = "attention"
-    dropout: float = 0.5
+    dropout: float = 0.0
     word_dropout: float = 0.0
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int = 12
