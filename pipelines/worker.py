@@ -62,9 +62,13 @@ def _descriptor(url: str) -> str:
     return text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url))
 
 
+def _unquoted(text: str) -> str:
+    return text.strip("'")  # Prism quotes it as if for a shell
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="captioner-worker", description=__doc__)
-    parser.add_argument("--id", required=True, help="the worker's")
+    parser.add_argument("--id", required=True, type=_unquoted, help="the worker's")
     parser.add_argument("--provision_endpoint", required=True, help="HOST:PORT")
     for service in ("logging", "control"):
         parser.add_argument(f"--{service}_endpoint", default="", help="HOST:PORT")

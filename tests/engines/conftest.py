@@ -87,9 +87,15 @@ def worker_pool(workplace: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def prism(workplace: Path) -> Engine:
+def prism() -> Engine:
+    """See `servers.prism`."""
+    return servers.prism()
+
+
+@pytest.fixture(scope="session")
+def prism_with_process() -> Engine:
     """See `servers`."""
-    return servers.prism(workplace)
+    return servers.prism_with_process()
 
 
 @pytest.fixture(scope="session")

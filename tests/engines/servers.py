@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -77,10 +78,17 @@ def process(command: Sequence[str], log: Path, **variables: str) -> Iterator[sub
             started.kill()
 
 
-def prism(directory: Path) -> Engine:
-    """Beam's own portable engine; the command starts it."""
+def prism(name: str = "prism", *flags: str) -> Engine:
+    """Beam's own portable engine; the command starts it, and has the worker in itself."""
     (binary,) = needs("bin/prism")
-    return Engine("prism", ("--runner=PrismRunner", f"--prism_location={binary}"))
+    return Engine(name, ("--runner=PrismRunner", f"--prism_location={binary}", *flags))
+
+
+def prism_with_process() -> Engine:
+    """The same with a worker of its own."""
+    config = json.dumps({"command": str(Path(sys.executable).parent / "captioner-worker")})
+    process = ("--environment_type=PROCESS", f"--environment_config={config}")
+    return prism("prism_with_process", *process)
 
 
 @contextlib.contextmanager

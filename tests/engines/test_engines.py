@@ -16,7 +16,7 @@ pytestmark = pytest.mark.engines
 
 # The engines that run workers as processes of their own; DirectRunner looks for Prism on the
 # network first, and must find what it can do without.
-ENGINES = ["prism", "spark", "flink", "standalone"]
+ENGINES = ["prism", "prism_with_process", "spark", "flink", "standalone"]
 
 
 @pytest.fixture(params=ENGINES)
