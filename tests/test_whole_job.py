@@ -118,7 +118,9 @@ def test_everything_again_does_no_image_again(work: Path, capsys) -> None:
 
 def test_captions_from_images_are_those_from_features(work: Path, capsys) -> None:
     model, scenes = work / "both", work / "scenes/Flicker8k_Dataset"
-    run("train", "--features", work / "features", "--output", model, "--epochs", 1)
+    # Long enough that it has something to say.
+    flags = ("--epochs", 8, "--learning-rate", 0.01, "--min-count", 1)
+    run("train", "--features", work / "features", "--output", model, *flags)
     found = {}
     for name, source in [("features", work / "features"), ("images", scenes)]:
         output = work / f"captions-from-{name}"
