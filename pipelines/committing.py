@@ -52,9 +52,10 @@ class Commit(beam.PTransform):
             | "Collect" >> beam.CombineGlobally(Collect())
             | "Publish manifest" >> beam.Map(publish, self.job, self.asked, self.finish)
         )
-        return (
-            published | "Check failures" >> beam.Map(check_failures) if self.raises else published
-        )
+        if not self.raises:
+            return published
+        manifest = published | "Read manifest" >> beam.Map(read_manifest)
+        return manifest | "Check failures" >> beam.Map(check_failures)
 
 
 class Collect(beam.CombineFn):
@@ -103,7 +104,7 @@ def publish(
     tried = [*made, *(orphan for orphan in adopted if orphan.task not in known)]
     manifest["too_many_failures"] = excess_of_failures(tried, job)
     if not storage.create(job.manifest, (json.dumps(manifest, indent=1) + "\n").encode()):
-        manifest = json.loads(storage.read_bytes(job.manifest))
+        manifest = read_manifest(job.manifest)
     if finish:
         finish(manifest, made + kept)
     return job.manifest
@@ -125,13 +126,18 @@ def check_shards(made: list[Summary], job: Job) -> None:
         )
 
 
-def check_failures(manifest: str) -> None:
-    """See that not more images failed than the user allows, by a published manifest.
+def read_manifest(uri: str) -> dict[str, Any]:
+    """What a published manifest says."""
+    return json.loads(storage.read_bytes(uri))
+
+
+def check_failures(manifest: dict[str, Any]) -> None:
+    """See that not more images failed than the user allows.
 
     Raises:
         TooManyFailures: with the reasons, counted.
     """
-    if excess := json.loads(storage.read_bytes(manifest))["too_many_failures"]:
+    if excess := manifest["too_many_failures"]:
         raise TooManyFailures(excess)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from captioner import storage
 from captioner.shards import Spool, Summary
 from pipelines import options
-from pipelines.committing import Commit, check_failures
+from pipelines.committing import Commit, check_failures, read_manifest
 from pipelines.inference import HalvingHandler
 from pipelines.job import Job
 from pipelines.planning import Plan
@@ -82,8 +81,9 @@ def run(
         is_over = run_pipeline(job, work, asked, chosen, wait)
     if not is_over and not storage.exists(job.manifest):
         return None
-    check_failures(job.manifest)
-    return json.loads(storage.read_bytes(job.manifest))
+    manifest = read_manifest(job.manifest)
+    check_failures(manifest)
+    return manifest
 
 
 def run_pipeline(

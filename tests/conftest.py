@@ -27,6 +27,9 @@ from pipelines.jobs import Work
 from pipelines.reading import Item
 from tests.local_google import LocalGoogle
 
+# Where scripts/engines.sh installs engines and servers.
+ENGINES = Path(os.environ.get("CAPTIONER_ENGINES", Path(__file__).parents[1] / ".engines"))
+
 
 def free_port() -> int:
     """A port that nothing listens on."""
@@ -75,8 +78,7 @@ def s3_bucket() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGoogle]:
     """A local Google Cloud Storage, with a bucket; skips where there is none."""
-    engines = Path(os.environ.get("CAPTIONER_ENGINES", Path(__file__).parents[1] / ".engines"))
-    path = f"{engines / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    path = f"{ENGINES / 'bin'}{os.pathsep}{os.environ['PATH']}"
     program = shutil.which("fake-gcs-server", path=path)
     if not program:
         pytest.skip("needs fake-gcs-server, which `./run_tests.sh --engines` installs")

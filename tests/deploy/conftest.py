@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ENGINES
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FAKE = """#!{python}
@@ -147,8 +149,7 @@ def google_api(api: Api) -> Api:
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The programs that scripts/airflow.sh installs."""
-    engines = Path(os.environ.get("CAPTIONER_ENGINES", ROOT / ".engines"))
-    programs = engines.absolute() / "airflow" / "bin"
+    programs = ENGINES.absolute() / "airflow" / "bin"
     if not (programs.parent / "installed.txt").exists():
         pytest.skip(f"no Airflow in {programs.parent}; scripts/airflow.sh installs it")
     return programs

@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import spark
-from tests.conftest import free_port, wait_for
+from tests.conftest import ENGINES, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
-ENGINES = Path(os.environ.get("CAPTIONER_ENGINES", ROOT / ".engines"))
 
 # Spark takes its first address that isn't loopback, which on a test machine may lead nowhere.
 _LOCAL = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"}

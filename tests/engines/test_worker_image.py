@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from captioner.records import FeatureDataset
+from tests.engines import servers
 from tests.engines.dockerfile import Builder, Image, parse
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -33,17 +34,12 @@ exec python "$FLEX_TEMPLATE_PYTHON_PY_FILE" "$@"
 """
 
 
-def _engine(name: str) -> str:
-    place = Path(os.environ.get("CAPTIONER_ENGINES", ROOT / ".engines"))
-    found = shutil.which(place / "bin" / name)
-    return found or pytest.skip(f"no {name}: ./run_tests.sh --engines installs it")
-
-
 def _given(scratch: Path) -> dict[str, Path]:
     """Files in the place of those that come from other images."""
     beam, launcher = scratch / "beam", scratch / "launcher"
     beam.mkdir()
-    shutil.copy(_engine("boot"), beam / "boot")
+    (boot,) = servers.needs("bin/boot")
+    shutil.copy(boot, beam / "boot")
     launcher.write_text(LAUNCHER)
     launcher.chmod(0o755)
     (sdk, template) = re.findall(r"--from=(\S+[/:]\S+) ", DOCKERFILE)
@@ -124,7 +120,7 @@ def test_a_worker_in_it_does_a_job(image: Image, picture, tmp_path: Path) -> Non
     enter = _enter(image, tmp_path / "enter", tmp_path)
     # A network that is made in a second.
     encoder = ("--encoder=mobilenetv2", "--encoder-weights=none", "--encoder-layer=Conv1_relu")
-    flags = ("--runner=PrismRunner", f"--prism_location={_engine('prism')}")
+    flags = servers.prism().flags
     worker = ("--environment_type=PROCESS", f'--environment_config={{"command": "{enter}"}}')
     paths = (f"--input={tmp_path}/in", f"--output={tmp_path}/out", "--image-size=32")
     command = [sys.executable, "-m", "captioner", "extract", *paths, *encoder, *flags, *worker]
