@@ -67,7 +67,13 @@ def complaint(captions: str, **options: str) -> str:
         ("Ein Mädchen läuft über die Straße", "ein mädchen läuft über die straße"),
         ("Cafe\u0301", "café"),
         ("कुत्ता दौड़ता है ।", unicodedata.normalize("NFC", "कुत्ता दौड़ता है")),
-        ("犬 と 猫 ٣ Ⅷ ½", "犬 と 猫"),
+        ("犬 と 猫 ٣ Ⅷ ½", "犬と猫"),
+        ("开一只狗，2只猫。", "开一只狗只猫"),
+        ("iPhone手机 3D电影 T恤", "iphone 手机电影恤"),
+        ("개 한 마리가 달린다.", "개 한 마리가 달린다"),
+        ("می‌خواهم 👩‍🚀 \u200d", "می‌خواهم"),
+        ("ක්‍රීඩා", "ක්‍රීඩා"),
+        ("สุนัข วิ่ง", "สุนัขวิ่ง"),
         ("snake_case &amp; `quotes’ 🐕", "snakecase amp quotes"),
         ("... !", ""),
         ("", ""),
@@ -77,14 +83,63 @@ def test_clean(caption: str, expected: str) -> None:
     assert corpora.clean(caption) == expected
 
 
-@settings(max_examples=200)
-@given(st.text())
-@example("İ ΑΣ. \u0345 ǅ ﬁ K Å e-\u0301")
-def test_cleaning_again_changes_nothing(caption: str) -> None:
-    cleaned = corpora.clean(caption)
-    assert corpora.clean(cleaned) == cleaned
+@pytest.mark.parametrize(
+    ("language", "caption", "expected"),
+    [
+        ("fr", "L'homme à l’arc-en-ciel, y a-t-il ?", "l'homme à l'arc-en-ciel y a-t-il"),
+        ("de", "Eine U-Bahn - 'schnell' !", "eine u-bahn schnell"),
+        ("es", "perro y gato", "perro y gato"),
+        ("ca", "col·lecció", "col·lecció"),
+        ("ja", "犬-猫", "犬猫"),
+        ("en-GB", "The dog 's tri-colored coat", "the dog tricolored coat"),
+    ],
+)
+def test_other_languages_keep_what_belongs_to_their_words(
+    language: str, caption: str, expected: str
+) -> None:
+    assert corpora.clean(caption, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("一只狗", ["一", "只", "狗"]),
+        ("犬がボールT", ["犬", "が", "ボ", "ー", "ル"]),
+        ("วิ่งน้ำ", ["วิ่", "ง", "น้", "ำ"]),
+        ("ស្រី", ["ស្", "រី"]),
+        ("ခွေး", ["ခွေး"]),
+        ("ໝາ", ["ໝ", "າ"]),
+        ("か\u3099", ["が"]),
+        ("a 狗 dog狗 b", ["a", "狗", "dog", "狗"]),
+    ],
+)
+def test_scripts_without_spaces_come_in_characters_with_their_marks(
+    caption: str, expected: list[str]
+) -> None:
+    assert corpora.words(caption) == expected
+
+
+# Letters, marks, signs and digits of scripts that behave differently, next to each other.
+ANY_SCRIPT = st.text() | st.text(
+    alphabet="aIß'’-·.1 Σée\u0301犬がカー々\u3099ｶﾞ한ᄒ\u1161สุ่ក្ရွေक्ष\u200d\u200cم‌ی३"
+)
+
+
+@settings(max_examples=300)
+@given(ANY_SCRIPT, st.sampled_from(["", "en", "fr", "ja"]))
+@example("İ ΑΣ. \u0345 ǅ ﬁ K Å e-\u0301", "")
+def test_cleaning_again_changes_nothing(caption: str, language: str) -> None:
+    cleaned = corpora.clean(caption, language)
+    assert corpora.clean(cleaned, language) == cleaned
     assert cleaned == unicodedata.normalize("NFC", cleaned)
     assert cleaned == " ".join(cleaned.split())
+
+
+@settings(max_examples=300)
+@given(ANY_SCRIPT, st.sampled_from(["", "en", "fr", "ja"]))
+def test_joined_words_come_apart_again(caption: str, language: str) -> None:
+    words = corpora.words(caption, language)
+    assert corpora.words(corpora.join(words), language) == words
 
 
 @given(st.text(alphabet="abcXYZ 19.,'-\"#"))
@@ -235,6 +290,56 @@ def test_jsonl(tmp_path: Path) -> None:
         CaptionedImage("1.jpg", ("one", "four"), "dev"),
         CaptionedImage("2.jpg", ("two", "three"), ""),
     ]
+
+
+# Languages
+
+TWO_LANGUAGES = CaptionedImage(
+    "1.jpg", ("a dog", "ein Hund", "eine U-Bahn", "?"), "dev", languages=("en", "de", "de", "")
+)
+
+
+def test_jsonl_with_languages(tmp_path: Path) -> None:
+    lines = [
+        {"image": "1.jpg", "caption": "a dog", "language": "en", "split": "dev"},
+        {"image": "1.jpg", "captions": ["ein Hund", "eine U-Bahn"], "language": "DE"},
+        {"image": "1.jpg", "caption": "?", "language": None},
+    ]
+    images = read(written(tmp_path, "c", "\n".join(map(json.dumps, lines))))
+    assert images["1.jpg"] == TWO_LANGUAGES
+
+
+def test_csv_with_languages(tmp_path: Path) -> None:
+    lines = "image,caption,Language,split\n1.jpg,a dog,en,dev\n1.jpg,ein Hund,de,\n"
+    lines += "1.jpg,eine U-Bahn,de,\n1.jpg,?,,\n"
+    assert read(written(tmp_path, "c.csv", lines))["1.jpg"] == TWO_LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [("de", "de"), (" PT_br ", "pt-BR"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")],
+)
+def test_tags_are_written_in_one_way(text: str, tag: str) -> None:
+    assert corpora.language_tag(text) == tag
+
+
+def test_no_language_tag(tmp_path: Path) -> None:
+    captions = written(tmp_path, "c.csv", "image,caption,language\n1.jpg,due,it\n1.jpg,tre,it!\n")
+    assert f"{captions}, line 3: 'it!' is no language tag" in complaint(captions)
+    captions = written(tmp_path, "c", {"image": "1.jpg", "caption": "one", "language": "it!"})
+    assert f"{captions}, line 1: 'it!' is no language tag" in complaint(captions)
+
+
+def test_the_report_counts_languages() -> None:
+    text = str(corpora.report(["1.jpg"], [TWO_LANGUAGES]))
+    assert "languages: de 2, en 1, unknown 1" in text
+    assert "languages" not in str(corpora.report(["1.jpg"], [CaptionedImage("1.jpg", ("a",))]))
+
+
+def test_descriptions_keep_a_languages_own_words(tmp_path: Path) -> None:
+    corpora.write_descriptions([TWO_LANGUAGES], f"{tmp_path}/descriptions.txt")
+    lines = (tmp_path / "descriptions.txt").read_text().splitlines()
+    assert lines == ["1 a dog", "1 ein hund", "1 eine u-bahn"]
 
 
 @pytest.mark.parametrize(

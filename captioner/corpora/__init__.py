@@ -1,11 +1,12 @@
-"""Captioned collections on disk: reading them, cleaning their captions, and checking them.
+"""Captioned collections on disk: reading them, the words of their captions, and checking them.
 
 `read` takes Flickr8k's and Flickr30k's own files, COCO's captions JSON, JSONL and CSV. `scenes`
 is a collection that draws itself.
 """
 
-from captioner.corpora.cleaning import clean
+from captioner.corpora.cleaning import clean, join, words
 from captioner.corpora.descriptions import write_descriptions
+from captioner.corpora.languages import language_tag
 from captioner.corpora.reading import FORMATS, CaptionedImage, read
 from captioner.corpora.report import CorpusReport, report
 from captioner.corpora.splits import SPLITS, split_of
@@ -16,8 +17,11 @@ __all__ = [
     "CaptionedImage",
     "CorpusReport",
     "clean",
+    "join",
+    "language_tag",
     "read",
     "report",
     "split_of",
+    "words",
     "write_descriptions",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections.abc import Iterable
 
@@ -21,7 +22,7 @@ def write_descriptions(corpus: Iterable[CaptionedImage], uri: str) -> None:
     lines = [
         f"{posixpath.splitext(image.id)[0]} {cleaned}\n"
         for image in corpus
-        for cleaned in map(clean, image.captions)
+        for cleaned in itertools.starmap(clean, image.tagged())
         if cleaned
     ]
     storage.replace(uri, "".join(lines).encode())

@@ -33,12 +33,18 @@ class CaptionedImage:
         captions: at least one; any of them may be empty.
         split: "train", "dev" or "test", or "" where the collection's splits leave it out.
         other_splits: the further splits it is listed in, by mistake.
+        languages: of each caption, a BCP 47 tag or ""; no item at all where none is known.
     """
 
     id: str
     captions: tuple[str, ...]
     split: str = ""
     other_splits: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+    def tagged(self) -> Iterator[tuple[str, str]]:
+        """Each caption with its language, "" where that is not known."""
+        return itertools.zip_longest(self.captions, self.languages, fillvalue="")
 
 
 def read(
@@ -58,20 +64,20 @@ def read(
     Raises:
         UserError: at once, naming the file, the line and what to do.
     """
-    texts: dict[str, list[str]] = defaultdict(list)
+    tagged: dict[str, list[tuple[str, str]]] = defaultdict(list)
     stated: dict[str, set[str]] = defaultdict(set)
     for row in filter(attrgetter("captions"), _rows(captions, captions_format)):
-        texts[row.id].extend(row.captions)
+        tagged[row.id].extend((caption, row.language) for caption in row.captions)
         if row.split:
             stated[row.id].add(split_name(row.split, captions))
-    if not texts:
+    if not tagged:
         raise UserError(f"{captions}: there are no captions in it")
     if splits is not None:
         stated = read_splits(splits)
-        _check_overlap(texts, stated, captions, splits)
+        _check_overlap(tagged, stated, captions, splits)
     elif not stated:
-        stated = {id: {split_of(id)} for id in texts}
-    return (_image(id, tuple(found), stated.get(id, ())) for id, found in texts.items())
+        stated = {id: {split_of(id)} for id in tagged}
+    return (_image(id, found, stated.get(id, ())) for id, found in tagged.items())
 
 
 def _rows(uri: str, captions_format: str | None) -> Iterable[Row]:
@@ -105,16 +111,20 @@ def _is_record(line: str) -> bool:
         return False
 
 
-def _check_overlap(texts: Iterable[str], stated: Iterable[str], captions: str, splits: str) -> None:
+def _check_overlap(
+    tagged: Iterable[str], stated: Iterable[str], captions: str, splits: str
+) -> None:
     listed = set(stated)
-    if listed.isdisjoint(texts):
-        examples = " and ".join(itertools.chain(sorted(listed)[:1], itertools.islice(texts, 1)))
+    if listed.isdisjoint(tagged):
+        examples = " and ".join(itertools.chain(sorted(listed)[:1], itertools.islice(tagged, 1)))
         raise UserError(
             f"{splits}: none of its {len(listed):,} images has a caption in {captions}: are the "
             f"names alike ({examples})?"
         )
 
 
-def _image(id: str, captions: tuple[str, ...], splits: Iterable[str]) -> CaptionedImage:
+def _image(id: str, tagged: list[tuple[str, str]], splits: Iterable[str]) -> CaptionedImage:
     latest, *others = sorted(splits, key=SPLITS.index, reverse=True) or [""]
-    return CaptionedImage(id, captions, latest, tuple(others))
+    captions, languages = zip(*tagged, strict=True)
+    known = languages if any(languages) else ()
+    return CaptionedImage(id, captions, latest, tuple(others), known)

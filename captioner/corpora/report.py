@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from captioner.corpora.cleaning import clean
+from captioner.corpora.cleaning import words
 from captioner.corpora.reading import CaptionedImage
 from captioner.corpora.splits import SPLITS
 
@@ -40,17 +40,22 @@ class CorpusReport:
         images: images that have captions and are there.
         captions: captions of these images.
         splits: of these images, how many are in each split; "" for those in none.
+        languages: of these captions, how many are in each language; "" for those of an unknown one.
         findings: what is amiss, by a description; nothing that isn't.
     """
 
     images: int
     captions: int
     splits: dict[str, int]
+    languages: dict[str, int]
     findings: dict[str, Finding]
 
     def __str__(self) -> str:
         splits = ", ".join(f"{split or 'in no split'} {n:,}" for split, n in self.splits.items())
         heading = f"{self.images:,} images with {self.captions:,} captions: {splits or 'none'}"
+        if any(self.languages):
+            known = (f"{name or 'unknown'} {n:,}" for name, n in self.languages.items())
+            heading += f"; languages: {', '.join(known)}"
         lines = [f"  {what}: {finding}" for what, finding in self.findings.items()]
         return "\n".join([heading, *lines])
 
@@ -67,16 +72,16 @@ def report(images: Iterable[str], corpus: Iterable[CaptionedImage]) -> CorpusRep
     used = [image for image in corpus if image.id in listed]
     captioned = {image.id for image in corpus}
     cleaned = [
-        (f"{image.id}#{number}", clean(caption).split())
+        (f"{image.id}#{number}", words(*tagged))
         for image in corpus
-        for number, caption in enumerate(image.captions)
+        for number, tagged in enumerate(image.tagged())
     ]
     amiss = {
         "images without captions": [id for id in listed if id not in captioned],
         "captions without an image": [image.id for image in corpus if image.id not in listed],
-        "captions without a word": [caption for caption, words in cleaned if not words],
+        "captions without a word": [caption for caption, found in cleaned if not found],
         f"captions of more than {MAX_WORDS} words": [
-            caption for caption, words in cleaned if len(words) > MAX_WORDS
+            caption for caption, found in cleaned if len(found) > MAX_WORDS
         ],
         "images in two splits": [image.id for image in corpus if image.other_splits],
     }
@@ -84,6 +89,7 @@ def report(images: Iterable[str], corpus: Iterable[CaptionedImage]) -> CorpusRep
         images=len(used),
         captions=sum(len(image.captions) for image in used),
         splits=_by_split(used),
+        languages=_by_language(used),
         findings={what: Finding.of(ids) for what, ids in amiss.items() if ids},
     )
 
@@ -91,3 +97,10 @@ def report(images: Iterable[str], corpus: Iterable[CaptionedImage]) -> CorpusRep
 def _by_split(images: Iterable[CaptionedImage]) -> dict[str, int]:
     counts = Counter(image.split for image in images)
     return {split: counts[split] for split in (*SPLITS, "") if counts[split]}
+
+
+def _by_language(images: Iterable[CaptionedImage]) -> dict[str, int]:
+    """The most frequent first."""
+    return dict(
+        Counter(language for image in images for _, language in image.tagged()).most_common()
+    )

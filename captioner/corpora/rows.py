@@ -14,11 +14,15 @@ from captioner.errors import UserError
 
 
 class Row(NamedTuple):
-    """Some captions of one image; an image may have several rows. `split` is "" if not stated."""
+    """Some captions of one image; an image may have several rows. What is not stated is "".
+
+    `language` is that of all of them, see `language_tag`.
+    """
 
     id: str
     captions: tuple[str, ...]
     split: str = ""
+    language: str = ""
 
 
 def image_id(name: str) -> str:

@@ -72,7 +72,7 @@ def _listed(uri: str) -> Iterable[tuple[str, str]]:
     if text.lstrip().startswith("{"):
         return _from_json(text, uri)
     records = tables.table(text, uri, ("split",))
-    return ((tables.image_of(record), record["split"]) for record in records)
+    return ((tables.image_of(record), record["split"]) for _, record in records)
 
 
 def _from_directory(directory: str) -> Iterator[tuple[str, str]]:

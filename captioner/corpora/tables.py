@@ -7,13 +7,15 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from captioner.corpora.languages import language_tag
 from captioner.corpora.rows import Row, image_id, mistake, parse_json
 
 
 def jsonl_rows(text: str, uri: str) -> Iterator[Row]:
     """A row a line: ``{"image": ..., "caption": "..."}``, or ``"captions"`` with a list.
 
-    ``"id"`` may stand for ``"image"``, ``"split"`` may be there, and all else is passed over.
+    ``"id"`` may stand for ``"image"``, ``"split"`` and ``"language"`` may be there, and all else is
+    passed over.
 
     Raises:
         UserError: a line that isn't such an object.
@@ -28,23 +30,25 @@ def jsonl_rows(text: str, uri: str) -> Iterator[Row]:
         if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
             raise mistake(uri, number, 'expected "caption", a text, or "captions", a list of texts')
         captions = tuple(caption.strip() for caption in captions)
-        yield Row(image_id(image_of(record)), captions, str(record.get("split") or ""))
+        language = _language(record, uri, number)
+        yield Row(image_id(image_of(record)), captions, str(record.get("split") or ""), language)
 
 
 def csv_rows(text: str, uri: str) -> Iterator[Row]:
-    """A row a line below a heading with ``image`` (or ``id``), ``caption``, maybe ``split``.
+    """A row a line below a heading with ``image`` (or ``id``) and ``caption``.
 
-    Columns may be separated by commas, semicolons or tabs.
+    There may be ``split`` and ``language``. Columns may be separated by commas, semicolons or tabs.
 
     Raises:
         UserError: the heading lacks a column, or a line doesn't fit it.
     """
-    for record in table(text, uri, ("caption",)):
-        yield Row(image_id(image_of(record)), (record["caption"].strip(),), record.get("split", ""))
+    for number, record in table(text, uri, ("caption",)):
+        captions, language = (record["caption"].strip(),), _language(record, uri, number)
+        yield Row(image_id(image_of(record)), captions, record.get("split", ""), language)
 
 
-def table(text: str, uri: str, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """The lines of a CSV file that names images, each by its columns.
+def table(text: str, uri: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The lines of a CSV file that names images, each with its number and by its columns.
 
     Raises:
         UserError: the heading has neither ``image`` nor ``id``, or lacks a column of `needed`, or
@@ -63,7 +67,7 @@ def table(text: str, uri: str, needed: tuple[str, ...]) -> Iterator[dict[str, st
             record = dict(zip(columns, fields, strict=True))
             if not _names_image(record):
                 raise mistake(uri, reader.line_num, "names no image")
-            yield record
+            yield reader.line_num, record
     except csv.Error as error:
         raise mistake(uri, reader.line_num, f"isn't CSV: {error}") from error
 
@@ -71,6 +75,13 @@ def table(text: str, uri: str, needed: tuple[str, ...]) -> Iterator[dict[str, st
 def image_of(record: dict[str, Any]) -> Any:
     """The name of the image that a record is about, if it has one."""
     return record.get("image", record.get("id"))
+
+
+def _language(record: dict[str, Any], uri: str, line: int) -> str:
+    try:
+        return language_tag(str(record.get("language") or ""))
+    except ValueError as error:
+        raise mistake(uri, line, str(error)) from None
 
 
 def _names_image(record: dict[str, Any]) -> bool:
