@@ -11,6 +11,7 @@ size           int64 [2]    upright width and height in pixels, before resizing
 features       bytes [1]    float16, little endian, in C order
 shape          int64 [n]    of the features: (channels,) or (rows, columns, channels)
 captions       bytes [k]    the image's captions as their authors wrote them; k may be 0
+languages      bytes [k]    of each caption, a BCP 47 tag or empty; or none at all if none is known
 split          bytes [1]    train, dev, test or empty
 =============  ===========  ==================================================================
 
@@ -57,12 +58,13 @@ class FeatureRecord:
     features: np.ndarray
     captions: tuple[str, ...] = ()
     split: str = ""
+    languages: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The record as a serialised `tf.train.Example`. Features beyond float16 are clipped."""
         features = np.clip(self.features, -_LARGEST_FLOAT16, _LARGEST_FLOAT16).astype("<f2")
         texts = {name: [getattr(self, name)] for name in ("id", "uri", "content_hash", "split")}
-        texts["captions"] = list(self.captions)
+        texts |= {name: list(getattr(self, name)) for name in ("captions", "languages")}
         feature = {
             name: _bytes([text.encode() for text in values]) for name, values in texts.items()
         }
@@ -82,8 +84,11 @@ class FeatureRecord:
         width, height = feature["size"].int64_list.value
         shape = tuple(feature["shape"].int64_list.value)
         values = np.frombuffer(feature["features"].bytes_list.value[0], "<f2").reshape(shape)
-        captions = tuple(text.decode() for text in feature["captions"].bytes_list.value)
-        return cls(width=width, height=height, features=values, captions=captions, **texts)
+        lists = {
+            name: tuple(text.decode() for text in feature[name].bytes_list.value)
+            for name in ("captions", "languages")
+        }
+        return cls(width=width, height=height, features=values, **texts, **lists)
 
 
 def open_spool(path: str) -> tf.io.TFRecordWriter:
@@ -179,7 +184,7 @@ class FeatureDataset:
 
         Returns:
             A dataset of {"id": string [], "features": float16 [*feature_shape],
-            "captions": string [k]}.
+            "captions": string [k], "languages": string [k]}; a language may be empty.
         """
         files = self._files(split)
         names = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string))
@@ -223,11 +228,13 @@ class FeatureDataset:
 
     def _parse(self, data: tf.Tensor) -> dict[str, tf.Tensor]:
         text = tf.io.FixedLenFeature([], tf.string)
-        captions = tf.io.RaggedFeature(tf.string)
-        wanted = {"id": text, "features": text, "captions": captions}
+        texts = tf.io.RaggedFeature(tf.string)
+        wanted = {"id": text, "features": text, "captions": texts, "languages": texts}
         record = tf.io.parse_single_example(data, wanted)
-        values = tf.io.decode_raw(record["features"], tf.float16)
-        return {**record, "features": tf.reshape(values, self.feature_shape)}
+        values = tf.reshape(tf.io.decode_raw(record["features"], tf.float16), self.feature_shape)
+        missing = tf.size(record["captions"]) - tf.size(record["languages"])
+        languages = tf.concat([record["languages"], tf.fill([missing], "")], axis=0)
+        return {**record, "features": values, "languages": languages}
 
 
 def is_dataset(directory: str) -> bool:

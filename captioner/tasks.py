@@ -21,7 +21,8 @@ class Reference(NamedTuple):
     own. Images of one `group` are to be in one task: it is a part of the source, or else a checksum
     that files with the same bytes share, or empty. `after` is the run whose outcome this one is to
     replace: it makes a task of doing an image again another one than that of doing it at first.
-    A `suspect` was being read when an earlier run was killed, perhaps by it.
+    A `suspect` was being read when an earlier run was killed, perhaps by it. For `captions` and
+    their `languages` see `corpora.CaptionedImage`.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Reference(NamedTuple):
     after: str = ""
     suspect: bool = False
     captions: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
 
 
 _TWIN = re.compile("#twin-[0-9a-f]{8}$")
@@ -101,5 +103,5 @@ class Task:
             raise UserError(
                 f"{uri}: the run's plan has vanished; run the same command again"
             ) from error
-        references = (Reference(*row[:-1], tuple(row[-1])) for row in values["references"])
+        references = (Reference(*row[:-2], *map(tuple, row[-2:])) for row in values["references"])
         return cls(values["id"], tuple(references))

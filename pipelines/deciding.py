@@ -60,13 +60,14 @@ def references_of(
     found = {place[0]: place for place in sorted(listed)}
     if not found:
         return {}
-    split, texts = next(iter(captions), ("", ()))
-    version = shards.fingerprint({"split": split, "captions": texts}) if job.captions else ""
+    split, texts, languages = next(iter(captions), ("", (), ()))
+    told = {"split": split, "captions": texts, "languages": languages}
+    version = shards.fingerprint(told) if job.captions else ""
     references = {}
     for name, (uri, stamp, source, group) in named(id, found, job.input).items():
         stamp = f"{stamp}:{version}" if version else stamp
-        known = Reference(name, uri, stamp, source, group, split, captions=tuple(texts))
-        references[name] = known
+        known = Reference(name, uri, stamp, source, group, split)
+        references[name] = known._replace(captions=tuple(texts), languages=tuple(languages))
     return references
 
 

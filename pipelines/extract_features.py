@@ -56,6 +56,7 @@ def to_record(item: Item) -> bytes:
         height=item.height,
         features=item.result,
         captions=reference.captions,
+        languages=reference.languages,
         split=reference.split,
     ).to_bytes()
 

@@ -71,7 +71,7 @@ class FindOut(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class ReadCaptions(beam.PTransform):
-    """The collection's captions: id to (split, captions). Empty where the job has none."""
+    """The collection's captions by id, see `captions_by_id`. Empty where the job has none."""
 
     job: Job
 
@@ -87,7 +87,7 @@ class ReadCaptions(beam.PTransform):
 
 def captions_by_id(
     captions: str, captions_format: str | None, splits: str | None
-) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
-    """A collection's (split, captions) by id."""
+) -> Iterator[tuple[str, tuple[str, tuple[str, ...], tuple[str, ...]]]]:
+    """A collection's (split, captions, languages) by id."""
     for image in corpora.read(captions, captions_format, splits):
-        yield image.id, (image.split, image.captions)
+        yield image.id, (image.split, image.captions, image.languages)

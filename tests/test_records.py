@@ -40,6 +40,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]))
             elements=st.floats(width=16, allow_nan=False, allow_infinity=False),
         ),
         captions=st.lists(text).map(tuple),
+        languages=st.lists(text).map(tuple),
         split=text,
     )
 )
@@ -65,7 +66,8 @@ def test_the_golden_shard_can_be_read() -> None:
     assert (record.width, record.height) == (640, 480)
     assert record.features.dtype == np.float16
     assert record.features.tolist() == [[[0.0, 0.5]], [[1.5, -2.0]]]
-    assert record.captions == ("A dog runs .", "Ein Hund läuft .")
+    assert record.captions == ("A dog runs .", "Ein Hund läuft .", "?")
+    assert record.languages == ("en", "de", "")
     assert record.split == "train"
 
 
@@ -76,7 +78,15 @@ def test_the_golden_dataset_can_be_read() -> None:
     assert dataset.counts == {"train": 1}
     (record,) = dataset.records("train").as_numpy_iterator()
     assert record["features"].tolist() == [[[0.0, 0.5]], [[1.5, -2.0]]]
-    assert list(dataset.captions("train")) == [("a/één.jpg", ("A dog runs .", "Ein Hund läuft ."))]
+    assert [text.decode() for text in record["languages"]] == ["en", "de", ""]
+    captions = ("A dog runs .", "Ein Hund läuft .", "?")
+    assert list(dataset.captions("train")) == [("a/één.jpg", captions)]
+
+
+def test_where_no_language_is_known_each_is_empty(dataset) -> None:
+    (record,) = dataset({"t1": ("run1", {"a": 1.0})}).records("train").as_numpy_iterator()
+    assert record["captions"].tolist() == [b"a a"]
+    assert record["languages"].tolist() == [b""]
 
 
 @pytest.fixture

@@ -62,7 +62,11 @@ def test_a_task_has_the_same_id_whatever_the_order(found: list[Reference], rando
 
 def test_a_task_survives_being_written_and_is_never_rewritten(tmp_path: Path) -> None:
     one = Task.of(
-        [Reference("a", "/a", "1", "", "", "train", "run", True, ("A dog .", "Ein Hund ."))], "s"
+        [
+            Reference("a", "/a", "1", "", "", "train", "run", True, ("A dog .",), ("en",)),
+            Reference("b", "/b", "1", split="train", captions=("A dog .", "Ein Hund .")),
+        ],
+        "s",
     )
     other = Task.of([Reference("b", "/b", "1")], "s")
     uri = one.publish(str(tmp_path), "train-00000")
@@ -125,15 +129,23 @@ def test_the_tally_adds_up() -> None:
 def test_captions_that_change_make_an_image_new(stub) -> None:
     job = stub.job(captions="/captions.csv")
     listed = [("/in/a", "1:1", "", "")]
-    one = deciding.references_of("a", listed, [("train", ("A dog .",))], job)["a"]
-    other = deciding.references_of("a", listed, [("train", ("A cat .",))], job)["a"]
+    one, *others = (
+        deciding.references_of("a", listed, [known], job)["a"]
+        for known in (
+            ("train", ("A dog .",), ()),
+            ("train", ("A cat .",), ()),
+            ("train", ("A dog .",), ("en",)),
+            ("dev", ("A dog .",), ()),
+        )
+    )
     assert (one.split, one.captions) == ("train", ("A dog .",))
-    assert one.stamp != other.stamp
+    assert others[1].languages == ("en",)
+    assert len({one.stamp, *(other.stamp for other in others)}) == 4
 
 
 def test_captions_without_an_image_are_nothing_to_do(stub) -> None:
     job = stub.job(captions="/captions.csv")
-    assert deciding.references_of("a", [], [("train", ("A dog .",))], job) == {}
+    assert deciding.references_of("a", [], [("train", ("A dog .",), ())], job) == {}
 
 
 def test_files_whose_names_look_the_same_are_told_apart(stub) -> None:
