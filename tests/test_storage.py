@@ -140,6 +140,14 @@ def test_replacing_replaces(root: str) -> None:
     assert [entry.uri for entry in storage.walk(root)] == [uri]
 
 
+def test_what_is_removed_is_gone_and_again_does_no_harm(root: str) -> None:
+    uri = storage.join(root, "a")
+    storage.replace(uri, b"here")
+    for _ in range(2):
+        storage.remove(uri)
+        assert not storage.exists(uri)
+
+
 def test_walking_finds_every_file_with_its_size(root: str) -> None:
     names = ["top.txt", "a/one.txt", "a/b/two.txt", "c/with [brackets] and *.txt"]
     for name in names:

@@ -37,6 +37,7 @@ __all__ = [
     "open",
     "name",
     "read_bytes",
+    "remove",
     "replace",
     "walk",
 ]
@@ -65,6 +66,9 @@ class Store(Protocol):
 
     def replace(self, uri: str, data: bytes) -> None:
         """Publish `data` at `uri` in one step, whatever is there."""
+
+    def remove(self, uri: str) -> None:
+        """Delete the file `uri`, if it is there."""
 
     def local_copy(self, uri: str) -> AbstractContextManager[Path]:
         """The file as a local path for the length of a `with` block."""
@@ -160,6 +164,11 @@ def create(uri: str, source: bytes | Path) -> bool:
 def replace(uri: str, data: bytes) -> None:
     """Publish `data` at `uri` in one step, whatever is there."""
     retrying(_of(uri).replace, uri, data)
+
+
+def remove(uri: str) -> None:
+    """Delete the file `uri`, if it is there."""
+    retrying(_of(uri).remove, uri)
 
 
 def local_copy(uri: str) -> AbstractContextManager[Path]:

@@ -166,6 +166,12 @@ class AmazonStore:
         with _as_os_errors(uri):
             self._client.put_object(Bucket=bucket, Key=key, Body=data)
 
+    def remove(self, uri: str) -> None:
+        """See `Store.remove`."""
+        bucket, key = buckets.split(uri)
+        with _as_os_errors(uri):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
     def local_copy(self, uri: str) -> AbstractContextManager[Path]:
         """See `Store.local_copy`."""
         return buckets.copied(uri, functools.partial(self._download, uri))

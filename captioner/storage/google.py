@@ -148,6 +148,11 @@ class GoogleStore:
         with _needing_the_bucket(uri):
             self._blob(uri).upload_from_string(data)
 
+    def remove(self, uri: str) -> None:
+        """See `Store.remove`."""
+        with contextlib.suppress(FileNotFoundError), _as_os_errors(uri):
+            self._blob(uri).delete()
+
     def local_copy(self, uri: str) -> AbstractContextManager[Path]:
         """See `Store.local_copy`."""
         return buckets.copied(uri, functools.partial(self._download, uri))

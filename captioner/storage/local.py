@@ -137,6 +137,11 @@ class LocalStore:
         with self._written(_path(uri), data) as whole:
             os.replace(whole, _path(uri))
 
+    def remove(self, uri: str) -> None:
+        """See `Store.remove`."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_path(uri))
+
     @contextlib.contextmanager
     def local_copy(self, uri: str) -> Iterator[Path]:
         """See `Store.local_copy`: the file itself."""
