@@ -161,13 +161,17 @@ def read(output: str) -> Iterator[CaptionRecord]:
     newest = outcomes(output)
     for entry in storage.walk(storage.join(output, "shards")):
         task = shards.task_of(entry.uri)
-        for record in _records(entry.uri):
+        for record in records_in(entry.uri):
             if newest.get(record.id) == task:
                 yield record
 
 
-def _records(file: str) -> Iterator[CaptionRecord]:
-    """All captions of a data file."""
+def records_in(file: str) -> Iterator[CaptionRecord]:
+    """All captions of a data file, also those that newer outcomes stand before.
+
+    Raises:
+        UserError: it is not as it was written.
+    """
     with storage.local_copy(file) as local:
         try:
             lines = FORMATS[shards.extension_of(file)].read(str(local))
@@ -188,9 +192,18 @@ def outcomes(output: str) -> dict[str, str]:
     Raises:
         UserError: `output` is not a caption output.
     """
+    check(output)
+    return shards.newest(output, shards.latest_settings(output))
+
+
+def check(output: str) -> None:
+    """See that a directory holds captions.
+
+    Raises:
+        UserError: it doesn't.
+    """
     if format_of(output) is None:
         raise UserError(f"{output}: no captions here; make them with `captioner caption`")
-    return shards.newest(output, shards.latest_settings(output))
 
 
 def format_of(output: str) -> str | None:

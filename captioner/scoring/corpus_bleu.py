@@ -1,18 +1,77 @@
-"""How good captions are, held against people's; and how varied they are."""
+"""BLEU: how many of a caption's n-grams people's captions have too."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Sequence
 
-_ORDERS = (1, 2, 3, 4)
+from captioner.scoring.ngrams import ORDERS, ngrams
+
+Bleu = tuple[float, float, float, float]
+Counts = tuple[int, int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class BleuCounts:
+    """What BLEU is made of. The counts of the parts of a corpus add up with `+`.
+
+    Args:
+        matches: n-grams of one to four words that are in the references too, clipped.
+        guesses: n-grams that there are.
+        length: in words.
+        wanted_length: of the references closest in length, the shorter of two as close.
+    """
+
+    matches: Counts = (0, 0, 0, 0)
+    guesses: Counts = (0, 0, 0, 0)
+    length: int = 0
+    wanted_length: int = 0
+
+    @classmethod
+    def of(cls, words: Sequence[Hashable], group: Sequence[Sequence[Hashable]]) -> BleuCounts:
+        """The counts of one image's caption.
+
+        Raises:
+            ValueError: it has no reference.
+        """
+        if not group:
+            raise ValueError("a caption has no reference to hold it against")
+        lengths = map(len, group)
+        return cls(
+            matches=tuple(_matches(words, group, order) for order in ORDERS),
+            guesses=tuple(max(len(words) - order + 1, 0) for order in ORDERS),
+            length=len(words),
+            wanted_length=min(lengths, key=lambda wanted: (abs(wanted - len(words)), wanted)),
+        )
+
+    def __add__(self, other: BleuCounts) -> BleuCounts:
+        return BleuCounts(
+            matches=tuple(map(int.__add__, self.matches, other.matches)),
+            guesses=tuple(map(int.__add__, self.guesses, other.guesses)),
+            length=self.length + other.length,
+            wanted_length=self.wanted_length + other.wanted_length,
+        )
+
+    def scores(self) -> Bleu:
+        """BLEU-1 to BLEU-4, each from 0 to 1."""
+        if not self.length:
+            return 0.0, 0.0, 0.0, 0.0
+        brevity_penalty = math.exp(min(0.0, 1 - self.wanted_length / self.length))
+        counted = zip(self.matches, self.guesses, strict=True)
+        precisions = [matches / (guesses or 1) for matches, guesses in counted]
+        products = itertools.accumulate(precisions, float.__mul__)
+        one, two, three, four = (
+            brevity_penalty * product ** (1 / order)
+            for order, product in zip(ORDERS, products, strict=True)
+        )
+        return one, two, three, four
 
 
 def bleu(
-    candidates: Sequence[list[str]], references: Sequence[Sequence[list[str]]]
-) -> tuple[float, float, float, float]:
+    candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
+) -> Bleu:
     """BLEU-1 to BLEU-4 of a whole corpus, each from 0 to 1.
 
     Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation": n-gram
@@ -27,53 +86,14 @@ def bleu(
     Raises:
         ValueError: there isn't a candidate for each group of references, or a group is empty.
     """
-    matches, guesses = Counter[int](), Counter[int]()
-    length = wanted_length = 0
-    for candidate, group in zip(candidates, references, strict=True):
-        length += len(candidate)
-        wanted_length += _closest_length(len(candidate), group)
-        for order in _ORDERS:
-            matches[order] += _matches(candidate, group, order)
-            guesses[order] += max(len(candidate) - order + 1, 0)
-    brevity_penalty = math.exp(min(0.0, 1 - wanted_length / length)) if length else 0.0
-    precisions = [matches[order] / (guesses[order] or 1) for order in _ORDERS]
-    products = itertools.accumulate(precisions, float.__mul__)
-    one, two, three, four = (
-        brevity_penalty * product ** (1 / order)
-        for order, product in zip(_ORDERS, products, strict=True)
-    )
-    return one, two, three, four
+    pairs = zip(candidates, references, strict=True)
+    return sum((BleuCounts.of(*pair) for pair in pairs), BleuCounts()).scores()
 
 
-def vocabulary_used(captions: Iterable[list[str]]) -> int:
-    """How many different words the captions are made of."""
-    return len(set(itertools.chain.from_iterable(captions)))
-
-
-def mean_length(captions: Sequence[list[str]]) -> float:
-    """Words in a caption on average; 0 if there are none."""
-    return sum(map(len, captions)) / len(captions) if captions else 0.0
-
-
-def distinct(captions: Sequence[list[str]]) -> float:
-    """How many different captions there are, as a share of all; 0 if there are none."""
-    return len(set(map(tuple, captions))) / len(captions) if captions else 0.0
-
-
-def _closest_length(length: int, group: Sequence[list[str]]) -> int:
-    if not group:
-        raise ValueError("a caption has no reference to hold it against")
-    return min(map(len, group), key=lambda reference: (abs(reference - length), reference))
-
-
-def _matches(candidate: list[str], group: Sequence[list[str]], order: int) -> int:
-    """The candidate's n-grams, each at most as often as in the reference that has it most."""
-    found = _ngrams(candidate, order)
-    counted = [_ngrams(reference, order) for reference in group]
+def _matches(words: Sequence[Hashable], group: Sequence[Sequence[Hashable]], order: int) -> int:
+    """The caption's n-grams, each at most as often as in the reference that has it most."""
+    counted = [ngrams(reference, order) for reference in group]
     return sum(
-        min(count, max(reference[ngram] for reference in counted)) for ngram, count in found.items()
+        min(count, max(reference[ngram] for reference in counted))
+        for ngram, count in ngrams(words, order).items()
     )
-
-
-def _ngrams(words: list[str], order: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(words[start:] for start in range(order)), strict=False))
