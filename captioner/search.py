@@ -54,7 +54,7 @@ def beam_search(
         never start or unknown. And their log-probabilities, float32 [batch, width]: -inf where
         there are fewer than `width` captions, whose tokens are then all padding.
     """
-    memory, state = decoder.begin(features)
+    memory, state = decoder.begin(features, max_length)
     batch = ops.shape(features)[0]
 
     def advance(*beams: Any) -> _Beams:

@@ -12,13 +12,19 @@ VOCABULARY_SIZE = 11
 SHAPES = ((6,), (2, 3, 6))
 TOKENS = np.array([[1, 4, 5, 6, 2], [1, 10, 9, 9, 8]], np.int32)
 
+SMALL = {
+    "attention": {"units": 8, "embedding": 8},
+    "merge": {"units": 8, "embedding": 8},
+    "transformer": {"units": 8, "layers": 2, "heads": 2},
+}
+
 each_decoder = pytest.mark.parametrize("name", decoders.DECODERS)
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
 def create(name: str, shape: tuple[int, ...], **settings: float) -> Decoder:
     keras.utils.set_random_seed(0)
-    return decoders.create(name, VOCABULARY_SIZE, shape, units=8, embedding=8, **settings)
+    return decoders.create(name, VOCABULARY_SIZE, shape, **SMALL[name], **settings)
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -40,12 +46,43 @@ def as_tensors(*arrays: np.ndarray) -> list:
 @each_shape
 def test_word_by_word_gives_the_logits_of_the_whole_caption(name, shape):
     decoder, features = create(name, shape), draw(2, *shape)
-    memory, state = decoder.begin(*as_tensors(features))
+    memory, state = decoder.begin(*as_tensors(features), TOKENS.shape[1])
     steps = []
     for column in TOKENS.T:
         step, state = decoder.step(memory, state, *as_tensors(column))
         steps.append(np.asarray(step))
     assert np.stack(steps, 1) == pytest.approx(logits(decoder, features), abs=1e-4)
+
+
+@each_decoder
+def test_words_are_read_in_portions_of_any_size(name):
+    decoder, features = create(name, (6,)), draw(2, 6)
+    memory, state = decoder.begin(*as_tensors(features), 9)  # more than there are
+    first, state = decoder.advance(memory, state, *as_tensors(TOKENS[:, :3]))
+    rest, _ = decoder.advance(memory, state, *as_tensors(TOKENS[:, 3:]))
+    found = np.concatenate([first, rest], axis=1)
+    assert found == pytest.approx(logits(decoder, features), abs=1e-4)
+
+
+@each_decoder
+@each_shape
+def test_in_half_precision_it_says_much_the_same(name, shape):
+    features = draw(2, *shape)
+    exact = logits(create(name, shape), features)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        decoder = create(name, shape)
+        found = decoder({"features": features, "tokens": TOKENS[:, None]})
+        memory, state = decoder.begin(*as_tensors(features), TOKENS.shape[1])
+        step, after = decoder.step(memory, state, *as_tensors(TOKENS[:, 0]))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    assert np.asarray(found)[:, 0] == pytest.approx(exact, abs=0.03)
+    assert np.asarray(step) == pytest.approx(exact[:, 0], abs=0.03)
+    assert [value.dtype for value in keras.tree.flatten(after)] == [
+        value.dtype for value in keras.tree.flatten(state)
+    ]  # or it couldn't go round a loop
 
 
 @each_decoder
@@ -79,13 +116,28 @@ def test_the_picture_matters(name, shape):
 @each_shape
 def test_hypotheses_share_their_images_memory(name, shape):
     decoder, features = create(name, shape), draw(2, *shape)
-    memory, state = decoder.begin(*as_tensors(features))
-    threefold = [ops.repeat(value, 3, axis=0) for value in state]
-    words = np.array([4, 5, 6, 7, 8, 9], np.int32)
-    shared, _ = decoder.step(memory, tuple(threefold), *as_tensors(words))
-    repeated = decoder.begin(*as_tensors(np.repeat(features, 3, axis=0)))
-    apart, _ = decoder.step(*repeated, *as_tensors(words))
-    assert np.asarray(shared) == pytest.approx(np.asarray(apart), abs=1e-5)
+    memory, state = decoder.begin(*as_tensors(features), 2)
+    shared = keras.tree.map_structure(lambda value: ops.repeat(value, 3, axis=0), state)
+    others, apart = decoder.begin(*as_tensors(np.repeat(features, 3, axis=0)), 2)
+    for words in ([4, 5, 6, 7, 8, 9], [4, 4, 5, 5, 9, 7]):
+        tokens = ops.convert_to_tensor(words, "int32")
+        found, shared = decoder.step(memory, shared, tokens)
+        expected, apart = decoder.step(others, apart, tokens)
+        assert np.asarray(found) == pytest.approx(np.asarray(expected), abs=1e-5)
+
+
+@each_decoder
+def test_the_first_axis_of_a_state_is_its_rows(name):
+    decoder, features = create(name, (6,)), draw(2, 6)
+    memory, state = decoder.begin(*as_tensors(features), 2)
+    _, state = decoder.step(memory, state, ops.convert_to_tensor([4, 5], "int32"))
+    turned = keras.tree.map_structure(lambda value: ops.take(value, [1, 0], axis=0), state)
+    features = features[::-1]
+    others, expected = decoder.begin(*as_tensors(features.copy()), 2)
+    _, expected = decoder.step(others, expected, ops.convert_to_tensor([5, 4], "int32"))
+    found, wanted = keras.tree.flatten(turned), keras.tree.flatten(expected)
+    for mine, its in zip(found, wanted, strict=True):
+        assert np.asarray(mine) == pytest.approx(np.asarray(its), abs=1e-5)
 
 
 @each_decoder
@@ -129,7 +181,9 @@ def test_only_in_training_are_words_left_out(name):
     assert logits(decoder, features) == pytest.approx(logits(whole, features))
 
 
-@pytest.mark.parametrize(("name", "sees_places"), [("merge", False), ("attention", True)])
+@pytest.mark.parametrize(
+    ("name", "sees_places"), [("merge", False), ("attention", True), ("transformer", True)]
+)
 def test_which_decoders_tell_the_places_of_a_grid_apart(name, sees_places):
     decoder, features = create(name, (2, 3, 6)), draw(2, 2, 3, 6)
     turned = logits(decoder, features[:, ::-1])
@@ -145,6 +199,12 @@ def test_pooled_features_are_a_grid_of_one_place(name):
     )
 
 
+@pytest.mark.parametrize("name", ["attention", "transformer"])
+def test_heads_share_the_units_evenly(name):
+    with pytest.raises(UserError, match="8 units can't be shared among 3 heads"):
+        decoders.create(name, VOCABULARY_SIZE, (6,), **SMALL[name] | {"heads": 3})
+
+
 def test_an_unknown_decoder_is_a_users_mistake():
-    with pytest.raises(UserError, match="attention, merge"):
-        create("oracle", (6,))
+    with pytest.raises(UserError, match="attention, merge, transformer"):
+        decoders.create("oracle", VOCABULARY_SIZE, (6,))

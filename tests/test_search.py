@@ -21,7 +21,7 @@ penalties = st.sampled_from((0.0, 0.7, 1.5))
 class TableDecoder:
     """Logits by the last two words, read from the features: [batch, before, last, next]."""
 
-    def begin(self, features):
+    def begin(self, features, length):
         return (features,), (ops.zeros((ops.shape(features)[0],), "int32"),)
 
     def step(self, memory, state, tokens):

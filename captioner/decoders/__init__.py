@@ -9,11 +9,16 @@ import keras
 from captioner.decoders.attention import AttentionDecoder
 from captioner.decoders.base import Decoder, State
 from captioner.decoders.merge import MergeDecoder
+from captioner.decoders.transformer import TransformerDecoder
 from captioner.errors import UserError
 
 __all__ = ["DECODERS", "Decoder", "State", "all_settings", "create"]
 
-DECODERS: dict[str, type[Decoder]] = {"attention": AttentionDecoder, "merge": MergeDecoder}
+DECODERS: dict[str, type[Decoder]] = {
+    "attention": AttentionDecoder,
+    "merge": MergeDecoder,
+    "transformer": TransformerDecoder,
+}
 
 
 def create(

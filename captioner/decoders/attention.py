@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from keras import layers, ops
 
 from captioner.decoders.base import Decoder, State
-from captioner.errors import UserError
+from captioner.decoders.heads import check_heads, split_heads
+from captioner.decoders.places import Places
 
 
 class AttentionDecoder(Decoder):
@@ -37,8 +37,7 @@ class AttentionDecoder(Decoder):
         dropout: float = 0.5,
         word_dropout: float = 0.0,
     ) -> None:
-        if units % heads:
-            raise UserError(f"{units} units can't be shared among {heads} heads of attention")
+        check_heads(units, heads)
         super().__init__(feature_shape, word_dropout)
         self.embedding = layers.Embedding(vocabulary_size, embedding)
         self.embedding_dropout = layers.Dropout(dropout)
@@ -53,7 +52,7 @@ class AttentionDecoder(Decoder):
         self.joined_dropout = layers.Dropout(dropout)
         self.logits = layers.Dense(vocabulary_size, dtype="float32")
 
-    def begin(self, features: Any) -> tuple[State, State]:
+    def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`. The memory holds each place's key and value."""
         places = self.places(self.cells(features))
         memory = self._split(self.key(places)), self._split(self.value(places))
@@ -71,41 +70,4 @@ class AttentionDecoder(Decoder):
         return self.logits(self.joined_dropout(joined)), tuple(state)
 
     def _split(self, values: Any) -> Any:
-        """[batch, length, units] into [batch, length, heads, units / heads]."""
-        batch, length, units = ops.shape(values)
-        return ops.reshape(values, (batch, length, self.heads, units // self.heads))
-
-
-class Places(layers.Layer):
-    """What the decoder is told of each place: what is there, what is around it, where it is.
-
-    Args:
-        feature_shape: of one image's features, (channels,) or (rows, columns, channels).
-        units: width of the result.
-        dropout: of whole channels, and then of each place's values.
-    """
-
-    def __init__(self, feature_shape: tuple[int, ...], units: int, dropout: float) -> None:
-        super().__init__()
-        self.cell_count = math.prod(feature_shape[:-1])
-        self.grid = feature_shape[:-1]
-        self.channel_dropout = layers.SpatialDropout1D(dropout)
-        self.here = layers.Dense(units, activation="gelu")
-        self.here_norm = layers.LayerNormalization()
-        self.here_dropout = layers.Dropout(dropout)
-        if self.cell_count > 1:
-            self.around = layers.Conv2D(units, 3, padding="same", activation="gelu")
-            self.around_norm = layers.LayerNormalization()
-            self.position = layers.Embedding(self.cell_count, units)
-            self.dropout = layers.Dropout(dropout)
-
-    def call(self, cells: Any) -> Any:
-        """[batch, cells, channels] to [batch, cells, units]."""
-        here = self.here(self.channel_dropout(cells))
-        places = self.here_dropout(self.here_norm(here))
-        if self.cell_count == 1:
-            return places
-        grid = ops.reshape(places, (-1, *self.grid, places.shape[-1]))
-        around = ops.reshape(self.around(grid), ops.shape(places))
-        positions = self.position(ops.arange(self.cell_count))
-        return self.dropout(self.around_norm(around) + positions)
+        return split_heads(values, self.heads)

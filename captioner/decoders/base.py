@@ -40,11 +40,13 @@ class Decoder(keras.Model, abc.ABC):
         self.drop_words = WordDropout(word_dropout)
 
     @abc.abstractmethod
-    def begin(self, features: Any) -> tuple[State, State]:
+    def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """What to know before the first word.
 
         Args:
             features: [batch, *feature_shape].
+            length: how many words will be read, at most, by one `advance` after another; None
+                where a single one reads them all.
 
         Returns:
             The memory, which every step reads and none changes, and the first state.

@@ -40,7 +40,7 @@ class MergeDecoder(Decoder):
         self.merged = layers.Dense(units, activation="relu")
         self.logits = layers.Dense(vocabulary_size, dtype="float32")
 
-    def begin(self, features: Any) -> tuple[State, State]:
+    def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`."""
         pooled = ops.mean(self.cells(features), axis=1)
         image = self.image(self.image_dropout(pooled))
