@@ -6,6 +6,7 @@ Dropout is off in what is compared: each replica draws its own.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -26,7 +27,8 @@ from captioner import cli, decoders, training
 from captioner.errors import UserError
 from captioner.model import Captioner
 from captioner.training import TrainingOptions, distribution
-from captioner.training.fitting import AdamW, Fitter
+from captioner.training.learners import AdamW
+from captioner.training.learners.tensorflow import TensorFlowLearner
 from tests import toy_features
 
 # 27 images with batches of 10: some batches are not full, and captions differ in length. The
@@ -60,14 +62,15 @@ DROPOUT = """
 import keras
 import tensorflow as tf
 from captioner import decoders
-from captioner.training.fitting import AdamW, Fitter
+from captioner.training.learners import AdamW
+from captioner.training.learners.tensorflow import TensorFlowLearner
 
 devices = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 strategy = tf.distribute.MirroredStrategy()
 with strategy.scope():
     decoder = decoders.create("merge", 9, (4,), units=4, embedding=4)
-    Fitter(decoder, AdamW(), 0.1, strategy)
+    TensorFlowLearner(decoder, AdamW, 0.1, strategy)
 batch = {"features": tf.ones((1, 4)), "tokens": tf.ones((1, 1, 3), tf.int32)}
 logits = strategy.run(lambda: decoder(batch, training=True))
 print(*[float(tf.reduce_sum(part)) for part in strategy.experimental_local_results(logits)])
@@ -229,12 +232,13 @@ def _losses(name: str, compile: bool) -> list[float]:
     """Of some steps, with captions of several lengths."""
     keras.utils.set_random_seed(0)
     decoder = decoders.create(name, 9, (2, 3, 4), dropout=0.0, units=8, embedding=8)
-    fitter = Fitter(decoder, AdamW(0.01, global_clipnorm=0.1), 0.1, tf.distribute.get_strategy())
+    make_optimizer = functools.partial(AdamW, 0.01, global_clipnorm=0.1)
+    learner = TensorFlowLearner(decoder, make_optimizer, 0.1, tf.distribute.get_strategy())
     words = tf.TensorSpec((None, 5, None), tf.int32)
     inputs = {"features": tf.TensorSpec((4, 2, 3, 4), tf.float16), "tokens": words}
     totals = {"words": tf.TensorSpec(())}
     signature = [inputs, words, tf.TensorSpec((None, 5, None)), totals]
-    step = tf.function(fitter.train_step, signature, jit_compile=compile)
+    step = tf.function(learner.train_step, signature, jit_compile=compile)
     generator = np.random.default_rng(0)
     losses = []
     for length in (3, 6, 3):

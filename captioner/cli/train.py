@@ -12,19 +12,25 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser = add_verb(verbs, "train", "Train a captioner on features.", _run)
     parser.add_argument("--features", required=True, metavar="DIR", help="made by extract")
     parser.add_argument("--output", required=True, metavar="MODEL", help="where the model goes")
-    parser.add_argument("--decoder", choices=("attention", "merge"), help="the caption network")
+    parser.add_argument("--start", metavar="MODEL", help="a model to go on from")
+    parser.add_argument(
+        "--self-critical",
+        action="store_true",
+        default=None,
+        help="reward whole captions by CIDEr-D, instead of learning people's word by word",
+    )
+    parser.add_argument("--samples", type=positive, metavar="N", help="captions an image for that")
+    add_recipe(parser)
     parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the captions")
     parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="images at once, over all devices"
+        "--patience", type=positive, metavar="N", help="stop after so many epochs without a better"
     )
-    parser.add_argument("--learning-rate", type=float, metavar="R", help="at the start")
-    parser.add_argument("--units", type=positive, metavar="N", help="width of the network")
-    parser.add_argument("--dropout", type=float, metavar="P", help="share of values left out")
-    parser.add_argument("--word-dropout", type=float, metavar="P", help="share of words hidden")
     parser.add_argument(
-        "--label-smoothing", type=float, metavar="P", help="share of probability spread evenly"
+        "--keep-by",
+        choices=("cider_d", "loss"),
+        help="which epoch is kept: the one with the best captions of the development split, "
+        "or with its lowest loss",
     )
-    parser.add_argument("--min-count", type=positive, metavar="N", help="rarer words are left out")
     parser.add_argument("--seed", type=int, metavar="S", help="equal seeds, equal models")
     parser.add_argument(
         "--strategy",
@@ -35,14 +41,47 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
 
 
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """What is trained and how each step goes."""
+    parser.add_argument(
+        "--decoder", choices=("attention", "merge", "transformer"), help="the caption network"
+    )
+    parser.add_argument("--units", type=positive, metavar="N", help="width of the network")
+    parser.add_argument("--layers", type=positive, metavar="N", help="of a transformer")
+    parser.add_argument("--dropout", type=float, metavar="P", help="share of values left out")
+    parser.add_argument("--word-dropout", type=float, metavar="P", help="share of words hidden")
+    parser.add_argument(
+        "--label-smoothing", type=float, metavar="P", help="share of probability spread evenly"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="images a step, over all devices"
+    )
+    parser.add_argument(
+        "--accumulate", type=positive, metavar="N", help="steps whose gradients are one"
+    )
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="the highest")
+    parser.add_argument("--warmup", type=float, metavar="P", help="share of the steps it rises for")
+    parser.add_argument("--schedule", choices=("cosine", "constant"), help="what it does then")
+    parser.add_argument("--weight-decay", type=float, metavar="R", help="as a share of it")
+    parser.add_argument("--clip-norm", type=float, metavar="R", help="of a step's gradient")
+    parser.add_argument(
+        "--averaging", type=float, metavar="P", help="keep the moving average of the weights"
+    )
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), help="what is computed in; weights aren't"
+    )
+    parser.add_argument("--min-count", type=positive, metavar="N", help="rarer words are left out")
+
+
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
-    make_absolute(parsed, "features", "output")
+    make_absolute(parsed, "features", "output", "start")
     from captioner import training
     from captioner.training import TrainingOptions
 
     options = given(parsed, TrainingOptions)
-    if parsed.units:
-        options = dataclasses.replace(options, settings={"units": parsed.units})
+    sizes = {name: getattr(parsed, name) for name in ("units", "layers")}
+    settings = {name: size for name, size in sizes.items() if size}
+    options = dataclasses.replace(options, settings=settings)
     result = training.train(parsed.features, parsed.output, options, strategy=parsed.strategy)
     if result:  # only the chief of several workers has one
         print(result)

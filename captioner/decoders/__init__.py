@@ -45,9 +45,13 @@ def all_settings(name: str, **settings: Any) -> dict[str, Any]:
     """`settings` and the defaults of those that are not among them, to be kept with the weights.
 
     Raises:
-        UserError: no decoder has that name.
+        UserError: no decoder has that name, or not such a setting.
     """
-    return {**_class(name).__init__.__kwdefaults__, **settings}
+    defaults = _class(name).__init__.__kwdefaults__
+    unknown = ", ".join(settings.keys() - defaults.keys())
+    if unknown:
+        raise UserError(f"the decoder {name} takes no {unknown}; it takes: {', '.join(defaults)}")
+    return {**defaults, **settings}
 
 
 def _class(name: str) -> type[Decoder]:

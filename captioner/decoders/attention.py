@@ -50,7 +50,7 @@ class AttentionDecoder(Decoder):
         self.heads = heads
         self.joined = layers.Dense(units, activation="tanh")
         self.joined_dropout = layers.Dropout(dropout)
-        self.logits = layers.Dense(vocabulary_size, dtype="float32")
+        self.logits = layers.Dense(vocabulary_size)
 
     def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`. The memory holds each place's key and value."""
@@ -67,7 +67,8 @@ class AttentionDecoder(Decoder):
         seen = ops.dot_product_attention(self._split(query), *memory)
         seen = ops.reshape(seen, ops.shape(read))
         joined = self.joined(ops.concatenate([read, seen], axis=-1))
-        return self.logits(self.joined_dropout(joined)), tuple(state)
+        logits = self.logits(self.joined_dropout(joined))
+        return ops.cast(logits, "float32"), tuple(state)
 
     def _split(self, values: Any) -> Any:
         return split_heads(values, self.heads)

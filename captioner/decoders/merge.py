@@ -38,7 +38,7 @@ class MergeDecoder(Decoder):
         self.embedding_dropout = layers.Dropout(dropout)
         self.lstm = layers.LSTM(units, return_sequences=True, return_state=True)
         self.merged = layers.Dense(units, activation="relu")
-        self.logits = layers.Dense(vocabulary_size, dtype="float32")
+        self.logits = layers.Dense(vocabulary_size)
 
     def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`."""
@@ -55,4 +55,4 @@ class MergeDecoder(Decoder):
         # Hypotheses of one image share its vector.
         by_image = ops.reshape(read, (ops.shape(image)[0], -1, read.shape[-1]))
         merged = self.merged(ops.reshape(image[:, None] + by_image, ops.shape(read)))
-        return self.logits(merged), tuple(state)
+        return ops.cast(self.logits(merged), "float32"), tuple(state)

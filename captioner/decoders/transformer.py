@@ -47,8 +47,7 @@ class TransformerDecoder(Decoder):
         check_heads(units, heads)
         super().__init__(feature_shape, word_dropout)
         self.units = units
-        # In float32, as the logits are.
-        self.embedding = keras.layers.ReversibleEmbedding(vocabulary_size, units, dtype="float32")
+        self.embedding = keras.layers.ReversibleEmbedding(vocabulary_size, units)
         self.embedding_dropout = keras.layers.Dropout(dropout)
         self.places = Places(feature_shape, units, dropout)
         self.blocks = [Block(units, heads, dropout) for _ in range(layers)]
@@ -76,7 +75,7 @@ class TransformerDecoder(Decoder):
         for block, picture, past in zip(self.blocks, memory, pasts, strict=True):
             words, now = block(words, positions, picture, past)
             known.append(now)
-        logits = self.embedding(self.norm(words), reverse=True)
+        logits = ops.cast(self.embedding(self.norm(words), reverse=True), "float32")
         return logits, (read + count, tuple(known)) if state else ()
 
 

@@ -3,95 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import functools
 import json
 from collections.abc import Callable
-from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 from rich.console import Console
-from rich.progress import Progress
 
-from captioner import decoders, storage
-from captioner.decoders import Decoder
+from captioner import shards, storage
+from captioner.encoders import weights_fingerprint
 from captioner.errors import UserError
-from captioner.model import Captioner, Description
+from captioner.model import Captioner
 from captioner.records import FeatureDataset
-from captioner.training import distribution, examples, pictures
+from captioner.training import distribution, learners, pictures
+from captioner.training.board import Board
+from captioner.training.checkpoints import Checkpoints
 from captioner.training.distribution import Distribution
-from captioner.training.fitting import AdamW, Fitter
+from captioner.training.fitting import Fitter
+from captioner.training.learners import AdamW
+from captioner.training.options import TrainingOptions, TrainingResult
+from captioner.training.preparing import Material, prepare
 from captioner.training.progress import EpochLog, bar
-from captioner.vocabulary import Vocabulary
+from captioner.training.schedules import learning_rate
 
 __all__ = ["TrainingOptions", "TrainingResult", "train"]
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingOptions:
-    """How to train.
-
-    Args:
-        decoder: a key of `decoders.DECODERS`.
-        dropout, word_dropout: see the decoders.
-        settings: the decoder's other settings, by name.
-        epochs: passes over the training captions. The learning rate falls to 0 over them all.
-        patience: epochs without a better development loss after which to stop; 0 for never.
-        batch_size: images a step, over all devices, with up to `examples.CAPTIONS_AT_ONCE`
-            captions each.
-        learning_rate: of the first step; it falls as a cosine.
-        weight_decay: share of the learning rate by which weights shrink each step.
-        clip_norm: the largest norm of a step's whole gradient.
-        label_smoothing: see `loss.word_losses`.
-        min_count: how often a word must occur in the training captions to be in the vocabulary.
-        max_length: the most tokens of a caption, start and end among them; the rest is cut off.
-        seed: of weights, dropout and the order of images.
-    """
-
-    decoder: str = "attention"
-    dropout: float = 0.0
-    word_dropout: float = 0.0
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
-    epochs: int = 12
-    patience: int = 0
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    clip_norm: float = 5.0
-    label_smoothing: float = 0.1
-    min_count: int = 4
-    max_length: int = 40
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingResult:
-    """How training went.
-
-    Attributes:
-        history: one dictionary an epoch: epoch (from 1), loss, development_loss (where there are
-            development captions) and seconds.
-        best_epoch: the one whose weights were kept.
-        captions: how many were trained on, once an epoch.
-        vocabulary_size: how many token ids there are.
-    """
-
-    history: list[dict[str, float]]
-    best_epoch: int
-    captions: int
-    vocabulary_size: int
-
-    def __str__(self) -> str:
-        best = ", ".join(
-            f"{name.replace('_', ' ')} {self.history[self.best_epoch - 1][name]:.3f}"
-            for name in ("loss", "development_loss")
-            if name in self.history[0]
-        )
-        return (
-            f"{self.captions:,} captions of {self.vocabulary_size:,} words, "
-            f"best epoch {self.best_epoch} of {len(self.history)}: {best}"
-        )
 
 
 def train(
@@ -104,7 +39,8 @@ def train(
 ) -> TrainingResult | None:
     """Train a captioner and save it, with its history and curves.
 
-    A model that was trained on the same features with the same options is left as it is.
+    A model that was trained on the same features with the same options is left as it is. A
+    training that was stopped goes on where it was, and ends with the weights it would have had.
 
     Args:
         features: directory of a feature dataset.
@@ -141,38 +77,53 @@ def _train(
     console: Console | None,
 ) -> TrainingResult | None:
     dataset = FeatureDataset.load(features)
-    before = _trained_before(model, dataset, options) if devices.chief else None
+    start = _load_start(options, dataset)
+    identity = _identity(dataset, options, start)
+    before = _trained_before(model, identity) if devices.chief else None
     if devices.agree(before is not None):
         (console or Console()).print("trained before, on the same features in the same way")
         return before
-    _check(dataset, model, devices)
+    _check(dataset, model, options, devices)
     keras.utils.set_random_seed(options.seed)
+    checkpoints = Checkpoints(model, identity, devices.chief)
     with bar(console) as progress:
-        material = _prepare(dataset, options, devices, progress)
+        material = prepare(dataset, options, devices, start, progress)
         log = EpochLog(progress, material.steps, options.epochs, on_epoch)
-        _fit(material, options, devices, log)
-    words = len(material.batches.vocabulary)
-    result = TrainingResult(log.history, log.best_epoch, material.caption_count, words)
+        board = Board(model, devices.chief)
+        learner = _learner(material, options, devices)
+        fitter = Fitter(learner, material.passes, checkpoints, log, board)
+        fitter.fit(options.epochs, options.patience)
+    result = TrainingResult(
+        log.history, log.best_epoch, material.captions, len(material.vocabulary)
+    )
     if devices.chief:
-        _save(model, dataset, options, devices, material, result)
+        _save(model, identity, dataset, options, devices, material, result)
+        checkpoints.remove()
     return result
 
 
-@dataclasses.dataclass(frozen=True)
-class _Material:
-    """All that fitting needs."""
-
-    decoder: Decoder
-    batches: examples.Batches
-    training: Any  # as of `Distribution.batches`
-    development: Any | None
-    caption_count: int
-    steps: int  # an epoch
+def _load_start(options: TrainingOptions, dataset: FeatureDataset) -> Captioner | None:
+    if options.start:
+        start = Captioner.load(options.start, encoder=False)
+        start.check_encoder(dataset.encoder)
+        return start
+    if options.self_critical:
+        raise UserError("self-critical training goes on from a trained model: give it with --start")
+    return None
 
 
-def _trained_before(
-    model: str, dataset: FeatureDataset, options: TrainingOptions
-) -> TrainingResult | None:
+def _identity(dataset: FeatureDataset, options: TrainingOptions, start: Captioner | None) -> str:
+    """A hash of all that decides what is learned."""
+    return shards.fingerprint(
+        {
+            "data": dataset.fingerprint,
+            "options": {**dataclasses.asdict(options), "start": ""},
+            "start": weights_fingerprint(start.decoder) if start else "",
+        }
+    )
+
+
+def _trained_before(model: str, identity: str) -> TrainingResult | None:
     """The result of an earlier training that this one would repeat, if there is a whole one."""
     try:
         captioner = Captioner.load(model, encoder=False)
@@ -180,19 +131,22 @@ def _trained_before(
     except (UserError, OSError):
         return None
     training = captioner.description.training
-    same_data = training["data"]["fingerprint"] == dataset.fingerprint
-    if not history or not same_data or training["options"] != dataclasses.asdict(options):
+    if not history or training["identity"] != identity:
         return None
     best, words = training["best_epoch"]["epoch"], len(captioner.vocabulary)
     return TrainingResult(history, best, training["captions"], words)
 
 
-def _check(dataset: FeatureDataset, model: str, devices: Distribution) -> None:
+def _check(
+    dataset: FeatureDataset, model: str, options: TrainingOptions, devices: Distribution
+) -> None:
     if not dataset.counts.get("train"):
         raise UserError(
             f"{dataset.directory}: no training images; extract the features with captions "
             "and splits"
         )
+    if options.self_critical and devices.name != "one":
+        raise UserError("self-critical training runs on one device: --strategy one")
     if not devices.chief:
         return
     try:
@@ -201,86 +155,46 @@ def _check(dataset: FeatureDataset, model: str, devices: Distribution) -> None:
         raise UserError(f"{model}: the model can't be written there: {error}") from error
 
 
-def _prepare(
-    dataset: FeatureDataset, options: TrainingOptions, devices: Distribution, progress: Progress
-) -> _Material:
-    """Look through the training images, and make the decoder and its input."""
-    records = examples.read(dataset, "train", options.seed)
-    shown = progress.track(
-        records.as_numpy_iterator(), dataset.counts["train"], description="reading features"
+def _learner(
+    material: Material, options: TrainingOptions, devices: Distribution
+) -> learners.Learner:
+    steps = options.epochs * material.steps // options.accumulate
+    make_optimizer = functools.partial(
+        AdamW,
+        learning_rate(options, steps),
+        weight_decay=options.weight_decay,
+        global_clipnorm=options.clip_norm,
+        use_ema=options.averaging > 0,
+        ema_momentum=options.averaging,
+        gradient_accumulation_steps=options.accumulate if options.accumulate > 1 else None,
     )
-    survey = examples.survey(shown, dataset.feature_shape[-1])
-    vocabulary = Vocabulary.build(itertools.chain(*survey.captions), options.min_count)
-    token_counts = [
-        [len(vocabulary.encode(caption)) for caption in captions] for captions in survey.captions
-    ]
-    worded = sum(count > 2 for counts in token_counts for count in counts)  # than start and end
-    if not worded:
-        raise UserError(f"{dataset.directory}: the training images have no captions")
-    longest = np.array([max(counts) for counts in token_counts if counts])
-    lengths = examples.length_classes(longest, options.max_length)
-    batches = examples.Batches(vocabulary, lengths, options.batch_size)
-    with devices.strategy.scope():
-        decoder = _describe(dataset, options, {}).create_decoder(vocabulary)
-        decoder.standardise.set_statistics(survey.mean, survey.variance)
-    steps = batches.steps(survey.captions)
-    training = batches.of(records, examples.shuffled_images(dataset), options.seed)
-    # The fall of the learning rate counts on it.
-    training = training.apply(tf.data.experimental.assert_cardinality(steps))
-    training = devices.batches(training, options.batch_size)
-    development = None
-    if dataset.counts.get("dev"):
-        development = batches.of(examples.read(dataset, "dev", options.seed))
-        development = devices.batches(development, options.batch_size)
-    return _Material(decoder, batches, training, development, worded, steps)
-
-
-def _fit(
-    material: _Material, options: TrainingOptions, devices: Distribution, log: EpochLog
-) -> None:
-    """Train the decoder; it ends with the weights of the best epoch."""
-    steps = options.epochs * material.steps
-    with devices.strategy.scope():
-        optimizer = AdamW(
-            keras.optimizers.schedules.CosineDecay(options.learning_rate, steps),
-            weight_decay=options.weight_decay,
-            global_clipnorm=options.clip_norm,
-        )
-    fitter = Fitter(material.decoder, optimizer, options.label_smoothing, devices.strategy)
-    fitter.fit(material.training, material.development, options.epochs, options.patience, log)
-
-
-def _describe(
-    dataset: FeatureDataset, options: TrainingOptions, training: dict[str, Any]
-) -> Description:
-    rates = {"dropout": options.dropout, "word_dropout": options.word_dropout}
-    return Description(
-        decoder=options.decoder,
-        settings=decoders.all_settings(options.decoder, **rates, **options.settings),
-        encoder=dataset.encoder,
-        feature_shape=dataset.feature_shape,
-        training=training,
-    )
+    # Rewards take the place of people's words: there is nothing to smooth.
+    smoothing = 0.0 if options.self_critical else options.label_smoothing
+    return learners.create(material.decoder, make_optimizer, smoothing, devices)
 
 
 def _save(
     model: str,
+    identity: str,
     dataset: FeatureDataset,
     options: TrainingOptions,
     devices: Distribution,
-    material: _Material,
+    material: Material,
     result: TrainingResult,
 ) -> None:
     training = {
+        "identity": identity,
         "data": {"fingerprint": dataset.fingerprint, "images": dataset.counts},
         "captions": result.captions,
         "options": dataclasses.asdict(options),
         "devices": {"strategy": devices.name, "replicas": devices.replicas},
         "best_epoch": result.history[result.best_epoch - 1],
     }
-    description = _describe(dataset, options, training)
-    vocabulary = material.batches.vocabulary
-    Captioner(description, material.decoder, vocabulary, dataset.encoder_weights).save(model)
+    description = dataclasses.replace(material.description, training=training)
+    captioner = Captioner(
+        description, material.decoder, material.vocabulary, dataset.encoder_weights
+    )
+    captioner.save(model)
     history = json.dumps(result.history, indent=1) + "\n"
     storage.replace(storage.join(model, "history.json"), history.encode())
     storage.replace(storage.join(model, "curves.png"), pictures.curves(result.history))

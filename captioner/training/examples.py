@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,39 +25,70 @@ CAPTIONS_AT_ONCE = 5
 _LENGTH_CLASSES = 4
 
 
+class Images:
+    """A split's records, held in memory from the first pass on if they fit.
+
+    Args:
+        dataset: where they are.
+        split: train, dev or test.
+    """
+
+    def __init__(self, dataset: FeatureDataset, split: str) -> None:
+        self._dataset = dataset
+        self._split = split
+        self._count = dataset.counts.get(split, 0)
+        self._at_once = min(self._count, _images_in_memory(dataset))
+        fit = self._at_once == self._count
+        self._held = dataset.records(split).cache() if fit else None
+
+    def in_order(self) -> tf.data.Dataset:
+        """All records, always in the same order."""
+        return self._dataset.records(self._split) if self._held is None else self._held
+
+    def shuffled(self, seed: int) -> tf.data.Dataset:
+        """All records, in an order that is the seed's."""
+        held = self._dataset.records(self._split, seed) if self._held is None else self._held
+        return held.shuffle(max(1, self._at_once), seed, reshuffle_each_iteration=False)
+
+
 @dataclasses.dataclass(frozen=True)
 class Survey:
     """What one pass over the training images tells.
 
     Attributes:
-        captions: of each image, as written.
+        captions: of each image, as (caption as written, language).
         mean, variance: of the features by channel, float64 [channels].
     """
 
-    captions: list[list[str]]
+    captions: list[list[tuple[str, str]]]
     mean: np.ndarray
     variance: np.ndarray
 
-
-def read(dataset: FeatureDataset, split: str, seed: int) -> tf.data.Dataset:
-    """A split's records, held in memory from the first pass on if they fit."""
-    if dataset.counts.get(split, 0) <= _images_in_memory(dataset):
-        return dataset.records(split).cache()
-    return dataset.records(split, seed)
+    def vocabulary(self, min_count: int) -> Vocabulary:
+        """Of the captions' words that are there at least `min_count` times."""
+        captions = list(itertools.chain(*self.captions))
+        texts, languages = zip(*captions, strict=True) if captions else ((), ())
+        return Vocabulary.build(texts, min_count, languages)
 
 
 def survey(records: Iterable[dict[str, Any]], channels: int) -> Survey:
     """Read records, as NumPy values, once."""
-    captions: list[list[str]] = []
+    captions = []
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
     for record in records:
-        captions.append([caption.decode() for caption in record["captions"]])
+        captions.append(list(captions_of(record)))
         cells = record["features"].reshape(-1, channels).astype(np.float64)
         count += len(cells)
         total += cells.sum(axis=0)
         squares += np.square(cells).sum(axis=0)
     mean = total / max(count, 1)
     return Survey(captions, mean, np.maximum(squares / max(count, 1) - mean**2, 0.0))
+
+
+def captions_of(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each caption of a record, as NumPy values, with its language."""
+    for caption, language in zip(record["captions"], record["languages"], strict=True):
+        yield caption.decode(), language.decode()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,61 +106,63 @@ class Batches:
     lengths: tuple[int, ...]
     size: int
 
-    def steps(self, captions: Iterable[list[str]]) -> int:
-        """How many batches images with these captions make."""
+    def steps(self, captions: Iterable[Iterable[tuple[str, str]]]) -> int:
+        """How many batches images with these captions and languages make."""
         longest = [
             int((tokens != PADDING).sum(axis=-1).max())
-            for texts in captions
-            for tokens in self._groups([text.encode() for text in texts])
+            for pairs in captions
+            for tokens in self._in_groups(pairs)
         ]
         classes = np.searchsorted(self.lengths, longest)
         return int(np.ceil(np.bincount(classes) / self.size).sum())
 
-    def of(
-        self, records: tf.data.Dataset, shuffled_images: int = 0, seed: int | None = None
-    ) -> tf.data.Dataset:
+    def of(self, records: tf.data.Dataset) -> tf.data.Dataset:
         """Every caption once, with its image's features.
 
         Args:
             records: as of `FeatureDataset.records`.
-            shuffled_images: how many images to shuffle at a time, anew each pass; 0 for none.
-            seed: of the shuffling.
 
         Returns:
             Inputs (as of `Decoder.call`), the token after each, int32 [batch, captions, length],
             and its weight, float32: 0 where it is padding.
         """
-        if shuffled_images:
-            records = records.shuffle(shuffled_images, seed)
         batches = records.flat_map(self._with_tokens).bucket_by_sequence_length(
             lambda features, tokens: tf.shape(tokens)[1],
             bucket_boundaries=[length + 1 for length in self.lengths],
             bucket_batch_sizes=[self.size] * (len(self.lengths) + 1),
             pad_to_bucket_boundary=True,
         )
-        return batches.map(_to_example).prefetch(tf.data.AUTOTUNE)
+        return batches.map(to_example).prefetch(tf.data.AUTOTUNE)
 
     def _with_tokens(self, record: dict[str, tf.Tensor]) -> tf.data.Dataset:
         """An image's features with tokens, int32 [CAPTIONS_AT_ONCE, length], for each group."""
-        groups = tf.numpy_function(self._groups, [record["captions"]], tf.int32)
+        texts = [record["captions"], record["languages"]]
+        groups = tf.numpy_function(self._groups, texts, tf.int32)
         groups = tf.ensure_shape(groups, (None, CAPTIONS_AT_ONCE, self.lengths[-1]))
         return tf.data.Dataset.from_tensor_slices(groups).map(
             lambda tokens: (record["features"], _trimmed(tokens))
         )
 
-    def _groups(self, captions: Iterable[bytes]) -> np.ndarray:
-        """UTF-8 texts into token ids, int32 [groups, CAPTIONS_AT_ONCE, longest].
+    def _groups(self, captions: np.ndarray, languages: np.ndarray) -> np.ndarray:
+        return self._in_groups(captions_of({"captions": captions, "languages": languages}))
+
+    def _in_groups(self, captions: Iterable[tuple[str, str]]) -> np.ndarray:
+        """Texts into token ids, int32 [groups, CAPTIONS_AT_ONCE, longest].
 
         Captions without a word are left out; missing ones are all padding.
         """
-        rows = [self.vocabulary.encode(caption.decode()) for caption in captions]
+        rows = [self.vocabulary.encode(*pair) for pair in captions]
         rows = [row for row in rows if len(row) > 2]  # more than start and end
         rows += [[]] * (-len(rows) % CAPTIONS_AT_ONCE)
-        longest = self.lengths[-1]
-        tokens = np.full((len(rows), longest), PADDING, np.int32)
-        for place, row in enumerate(rows):
-            tokens[place, : len(row)] = row[:longest]
-        return tokens.reshape(-1, CAPTIONS_AT_ONCE, longest)
+        return padded(rows, self.lengths[-1]).reshape(-1, CAPTIONS_AT_ONCE, self.lengths[-1])
+
+
+def padded(rows: list[list[int]], length: int) -> np.ndarray:
+    """Token ids as int32 [rows, length], cut off or padded."""
+    tokens = np.full((len(rows), length), PADDING, np.int32)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = row[:length]
+    return tokens
 
 
 def length_classes(token_counts: np.ndarray, longest: int) -> tuple[int, ...]:
@@ -138,9 +172,11 @@ def length_classes(token_counts: np.ndarray, longest: int) -> tuple[int, ...]:
     return tuple(int(length) for length in np.unique(quantiles))
 
 
-def shuffled_images(dataset: FeatureDataset) -> int:
-    """How many training images to shuffle at a time."""
-    return max(1, min(dataset.counts["train"], _images_in_memory(dataset)))
+def to_example(features: Any, tokens: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+    """Features and whole captions, start and end among them, as `Batches.of` has them."""
+    following = tokens[..., 1:]
+    weights = tf.cast(following != PADDING, tf.float32)
+    return {"features": features, "tokens": tokens[..., :-1]}, following, weights
 
 
 def _images_in_memory(dataset: FeatureDataset) -> int:
@@ -151,9 +187,3 @@ def _trimmed(tokens: tf.Tensor) -> tf.Tensor:
     """Without the columns behind the longest caption."""
     used = tf.reduce_any(tokens != PADDING, axis=0)
     return tokens[:, : tf.reduce_sum(tf.cast(used, tf.int32))]
-
-
-def _to_example(features: tf.Tensor, tokens: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
-    following = tokens[..., 1:]
-    weights = tf.cast(following != PADDING, tf.float32)
-    return {"features": features, "tokens": tokens[..., :-1]}, following, weights

@@ -1,135 +1,115 @@
-"""The training loop: steps, epochs, and which epoch's weights are kept.
-
-It is ours because Keras' `fit` (3.15) learns something else on several replicas than on one: it
-clips each replica's gradient before they are added up, averages the replicas' losses however many
-words each of them has, and doesn't run at all with several workers.
-"""
+"""The training loop: epochs, where it goes on, and which epoch's weights are kept."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from captioner.decoders import Decoder
-from captioner.training.loss import word_losses
+from captioner.training.board import Board
+from captioner.training.checkpoints import Checkpoints, Progress
+from captioner.training.learners import Learner
+from captioner.training.measuring import Measure
 from captioner.training.progress import EpochLog
 
-# A TPU compiles a step for each shape of a batch, of which there are few, and not one for all.
-_AS_SHAPED = tf.distribute.RunOptions(experimental_enable_dynamic_batch_size=False)
 
-
-class AdamW(keras.optimizers.AdamW):
-    """AdamW of gradients that have been added up over the replicas, so that it clips their sum."""
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: list[Any]) -> list[Any]:
-        return grads_and_vars
-
-
-class Fitter:
-    """Trains a decoder on all replicas.
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """What an epoch goes over.
 
     Args:
-        decoder: made in the scope of `strategy`.
-        optimizer: its settings; made in that scope, too.
-        label_smoothing: see `word_losses`.
-        strategy: of the replicas.
+        training: the batches of an epoch, by its number, from some step on, counted from 0: what
+            there is at an epoch's step is always the same.
+        development: the batches that it is measured on, if there are any.
+        measure: captions the development images, where the best captions decide.
+        figure: what is told of the training batches: the mean of their "loss", or of what their
+            totals have by that name.
     """
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        optimizer: AdamW,
-        label_smoothing: float,
-        strategy: tf.distribute.Strategy,
-    ) -> None:
-        self.decoder = decoder
-        self._optimizer = optimizer
-        self._label_smoothing = label_smoothing
-        self._strategy = strategy
-        with strategy.scope():
-            optimizer.build(decoder.trainable_variables)
-        strategy.run(tf.function(self._draw_apart))
+    training: Callable[[int, int], Any]
+    development: Any | None
+    measure: Measure | None
+    figure: str = "loss"
 
-    def fit(
-        self, training: Any, development: Any | None, epochs: int, patience: int, log: EpochLog
-    ) -> None:
-        """Train; the decoder ends with the weights of the best epoch.
+
+@dataclasses.dataclass(frozen=True)
+class Fitter:
+    """Trains a network over epochs.
+
+    Args:
+        learner: the network, and what changes it.
+        passes: what to go over.
+        checkpoints: where it goes on if it was stopped, and leaves how far it got.
+        log, board: told of each epoch.
+    """
+
+    learner: Learner
+    passes: Passes
+    checkpoints: Checkpoints
+    log: EpochLog
+    board: Board
+
+    def fit(self, epochs: int, patience: int) -> None:
+        """Train; the network ends with the weights of the best epoch.
 
         Args:
-            training, development: as of `Distribution.batches`.
-            epochs: passes over `training`, at most.
-            patience: how many epochs without a better loss end it; 0 for never.
-            log: told of each step and epoch.
+            epochs: at most.
+            patience: how many epochs without a better one end it; 0 for never.
         """
-        train = self._pass(self.train_step, training, log.step)
-        measure = development and self._pass(self.measure_step, development)
-        for epoch in range(1, epochs + 1):
-            log.begin()
-            log.end(train(), measure and measure())
-            if log.best_epoch == epoch:
-                best = self.decoder.get_weights()
-            elif patience and epoch - log.best_epoch >= patience:
-                break
-        self.decoder.set_weights(best)
+        progress = self._resumed()
+        while progress.epoch <= epochs and not self._is_over(patience):
+            self._learn(progress)
+            self._end_epoch(progress)
+            progress.epoch, progress.figures = progress.epoch + 1, []
+            self._save(progress)
+        self.learner.network.set_weights(progress.best)
 
-    def train_step(self, *batch: Any) -> tf.Tensor:
-        """Learn from a replica's part of a batch; the loss of the whole batch."""
-        with tf.GradientTape() as tape:
-            loss = self._loss(*batch, training=True)
-        variables = self.decoder.trainable_variables
-        gradients = [tf.convert_to_tensor(found) for found in tape.gradient(loss, variables)]
-        *gradients, loss = _everywhere([*gradients, loss])
-        self._optimizer.apply(gradients, variables)
-        return loss
+    def _resumed(self) -> Progress:
+        progress = self.checkpoints.load()
+        if progress is None:
+            return Progress()
+        self.learner.restore(progress.learner)
+        self.log.resume(progress.history, len(progress.figures))
+        return progress
 
-    def measure_step(self, *batch: Any) -> tf.Tensor:
-        """The loss of the whole batch, from a replica's part of it."""
-        return _everywhere([self._loss(*batch, training=False)])[0]
+    def _is_over(self, patience: int) -> bool:
+        history = self.log.history
+        return bool(patience and history) and len(history) - self.log.best_epoch >= patience
 
-    def _draw_apart(self) -> None:
-        """Give each replica a dropout of its own; the first keeps that of a single device."""
-        weights = {id(weight) for weight in self.decoder.weights}
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        for seed in self.decoder.variables:
-            if id(seed) not in weights:
-                seed.assign(seed + tf.stack([tf.cast(replica, seed.dtype), 0]))
+    def _learn(self, progress: Progress) -> None:
+        batches = self.passes.training(progress.epoch, len(progress.figures))
+        for loss, totals in self.learner.over(batches, learn=True):
+            figure = totals.get(self.passes.figure, loss)
+            progress.figures.append((figure, totals["images"]))
+            self.log.step()
+            if self.checkpoints.are_due:
+                self._save(progress)
 
-    def _loss(
-        self, inputs: Any, following: Any, weights: Any, totals: Any, training: bool
-    ) -> tf.Tensor:
-        """What a part of a batch adds to its mean over words: all parts' sum is the mean."""
-        logits = self.decoder(inputs, training=training)
-        losses = word_losses(following, logits, self._label_smoothing)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), totals["words"])
+    def _end_epoch(self, progress: Progress) -> None:
+        figures = {self.passes.figure: _mean(progress.figures)}
+        samples = []
+        with self.learner.averaged():
+            if self.passes.development is not None:
+                over = self.learner.over(self.passes.development, learn=False)
+                losses = [(loss, totals["images"]) for loss, totals in over]
+                figures["development_loss"] = _mean(losses)
+            if self.passes.measure:
+                figures["cider_d"], samples = self.passes.measure()
+            self.log.end(figures)
+            if self.log.best_epoch == progress.epoch:
+                progress.best = self.learner.network.get_weights()
+        self.board.tell(self.log.history[-1], samples)
 
-    def _pass(
-        self,
-        step: Callable[..., tf.Tensor],
-        batches: Any,
-        after_step: Callable[[], None] = lambda: None,
-    ) -> Callable[[], float]:
-        """A pass over batches: it returns their losses' mean, weighted by their images."""
-
-        @tf.function(input_signature=[batches.element_spec])
-        def on_replicas(batch: Any) -> tuple[Any, Any]:
-            return self._strategy.run(step, batch, options=_AS_SHAPED), batch[-1]["images"]
-
-        def run() -> float:
-            results = []
-            for batch in batches:
-                local = map(self._strategy.experimental_local_results, on_replicas(batch))
-                results.append([values[0] for values in local])
-                after_step()
-            losses, images = np.array([[float(value) for value in pair] for pair in results]).T
-            return float(np.average(losses, weights=images))
-
-        return run
+    def _save(self, progress: Progress) -> None:
+        progress.figures = [(float(figure), float(images)) for figure, images in progress.figures]
+        progress.history = self.log.history
+        progress.learner = self.learner.state()
+        self.checkpoints.save(progress)
 
 
-def _everywhere(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Their sums over all replicas."""
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+def _mean(pairs: list[tuple[Any, Any]]) -> float:
+    """The mean of figures, each with its number of images."""
+    figures, images = np.array([[float(value) for value in pair] for pair in pairs]).T
+    return float(np.average(figures, weights=images))

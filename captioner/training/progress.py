@@ -20,6 +20,18 @@ from rich.text import Text
 
 from captioner.errors import UserError
 
+# The figures of an epoch, as they are called for people.
+FIGURES = {
+    "loss": "loss",
+    "reward": "reward",
+    "development_loss": "development loss",
+    "cider_d": "CIDEr-D",
+}
+
+# By what the best epoch is found, the first that is there, and whether less (1) or more (-1) of it
+# is better.
+_DECIDES = {"cider_d": -1, "development_loss": 1, "loss": 1, "reward": -1}
+
 
 class _RateColumn(ProgressColumn):
     """How many a second."""
@@ -65,47 +77,57 @@ class EpochLog:
     ) -> None:
         self.history: list[dict[str, float]] = []
         self._progress = progress
+        self._steps = steps
         self._task = progress.add_task("training", total=steps * epochs)
         self._epochs = epochs
         self._on_epoch = on_epoch
-        self._began = 0.0
+        self._began = time.monotonic()
 
     @property
     def best_epoch(self) -> int:
-        """The number, from 1, of the first epoch with the lowest development loss.
+        """The number, from 1, of the first of the best epochs.
 
-        Where there is no development split the training loss decides.
+        The best has the highest CIDEr-D; or else the lowest development loss; or else, where
+        there is no development split, the lowest loss or the highest reward.
         """
-        decides = "development_loss" if "development_loss" in self.history[0] else "loss"
-        return min(self.history, key=lambda entry: entry[decides])["epoch"]
+        for name, sign in _DECIDES.items():
+            if name in self.history[0]:
+                return int(min(self.history, key=lambda entry: sign * entry[name])["epoch"])
+        raise ValueError("an epoch without a figure")
 
-    def begin(self) -> None:
-        """Start an epoch's clock."""
-        self._began = time.monotonic()
+    def resume(self, history: list[dict[str, float]], steps: int) -> None:
+        """Go on after the epochs of `history` and some steps of another one."""
+        self.history = list(history)
+        done = len(history) * self._steps + steps
+        self._progress.update(self._task, completed=done)
+        where = f"epoch {len(history) + 1}, step {steps + 1}"
+        self._progress.console.print(f"going on where it was stopped: {where}", highlight=False)
 
     def step(self) -> None:
         """Move the bar."""
         self._progress.advance(self._task)
 
-    def end(self, loss: float, development_loss: float | None) -> None:
+    def end(self, figures: dict[str, float]) -> None:
         """Note and show how the epoch went.
+
+        Args:
+            figures: of the epoch, without its number and seconds.
 
         Raises:
             UserError: training has diverged.
         """
-        if not math.isfinite(loss):
+        if not all(map(math.isfinite, figures.values())):
             raise UserError("the loss is no longer a number; use a lower learning rate")
-        entry = {"epoch": len(self.history) + 1, "loss": loss}
-        if development_loss is not None:
-            entry["development_loss"] = development_loss
-        entry["seconds"] = round(time.monotonic() - self._began, 1)
+        now = time.monotonic()
+        number = len(self.history) + 1
+        entry = {"epoch": number, **figures, "seconds": round(now - self._began, 1)}
+        self._began = now
         self.history.append(entry)
         self._progress.console.print(self._line(entry), highlight=False)
         if self._on_epoch:
             self._on_epoch(entry)
 
     def _line(self, entry: dict[str, float]) -> str:
-        line = f"epoch {entry['epoch']}/{self._epochs}: loss {entry['loss']:.3f}"
-        if "development_loss" in entry:
-            line += f", on the development split {entry['development_loss']:.3f}"
+        shown = [f"{label} {entry[name]:.3f}" for name, label in FIGURES.items() if name in entry]
+        line = f"epoch {entry['epoch']}/{self._epochs}: {', '.join(shown)}"
         return f"{line}, {entry['seconds']:.0f} s"
