@@ -109,9 +109,10 @@ def counts_of(compared: Compared) -> Iterator[Number]:
     yield "images", 1
     if found.caption is None:
         yield "failed", 1
-    if found.is_right is not None:
+    is_right = found.is_right
+    if is_right is not None:
         yield "scenes", 1
-        yield "right", int(found.is_right)
+        yield "right", int(is_right)
 
 
 def rouge_l_of(words: Words) -> Number:

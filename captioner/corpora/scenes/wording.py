@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -58,6 +59,7 @@ def tell(facts: Facts, wording: str, turned: bool) -> str:
     )
 
 
+@functools.lru_cache(maxsize=16)  # who asks whether a caption is one asks for its facts next
 def read_facts(caption: str) -> Facts | None:
     """Reads the facts of a scene's caption in any of the wordings, cleaned or as written.
 
