@@ -21,24 +21,24 @@ from pipelines.reading import Item
 
 @dataclasses.dataclass(frozen=True)
 class LoadCaptioner:
-    """Loads the model on a worker.
+    """Loads the model, or several, on a worker.
 
     Args:
-        model: its directory.
+        models: their directories; several are an ensemble.
         search: how captions are searched for.
         batch_size: images the network takes at once.
         from_features: whether it is given features; the encoder then stays on disk.
     """
 
-    model: str
+    models: tuple[str, ...]
     search: SearchOptions
     batch_size: int
     from_features: bool
 
     def __call__(self) -> CaptionerNetwork:
         captioner = Captioner.load(
-            self.model,
-            self.search,
+            *self.models,
+            search=self.search,
             batch_size=self.batch_size,
             encoder=not self.from_features,
         )
@@ -115,15 +115,15 @@ def job(
     )
 
 
-def work(job: Job, captioner: Captioner, model: str, search: SearchOptions) -> Work:
+def work(job: Job, captioner: Captioner, models: Sequence[str], search: SearchOptions) -> Work:
     """What the caption job does.
 
     Args:
-        model: the directory that `captioner` was loaded from, with `search`.
+        models: the directories that `captioner` was loaded from, with `search`.
     """
     size = job.options.batch_size
     return Work(
-        handler=HalvingHandler(LoadCaptioner(model, search, size, job.from_features), size),
+        handler=HalvingHandler(LoadCaptioner(tuple(models), search, size, job.from_features), size),
         image_size=captioner.description.encoder.image_size,
         open_spool=captions.FORMATS[job.extension.removeprefix(".")].open_spool,
         to_record=functools.partial(to_record, made_by=captioner.fingerprint, run=job.run),

@@ -121,7 +121,7 @@ def test_the_fingerprint_covers_model_and_search(captioner, model):
         SearchOptions(max_length=9),
         SearchOptions(length_penalty=0),
     ]
-    found = {Captioner.load(model, search, encoder=False).fingerprint for search in searches}
+    found = {Captioner.load(model, search=search, encoder=False).fingerprint for search in searches}
     assert (
         len(found | {captioner.fingerprint, Captioner.load(GOLDEN, encoder=False).fingerprint}) == 5
     )
@@ -129,9 +129,8 @@ def test_the_fingerprint_covers_model_and_search(captioner, model):
 
 def test_the_search_is_as_asked(model):
     features = toy_features.features(0, 0)[None]
-    (caption,) = Captioner.load(model, SearchOptions(2, 3), encoder=False).caption_features(
-        features
-    )
+    search = SearchOptions(width=2, max_length=3)
+    (caption,) = Captioner.load(model, search=search, encoder=False).caption_features(features)
     assert len(caption.candidates) == 2
     assert len(caption.text.split()) <= 3
 

@@ -23,20 +23,64 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     # With --input every further word is the value of one of Beam's flags.
     if not is_job:
         parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files")
-    parser.add_argument("--model", required=True, metavar="MODEL", help="made by train")
+    parser.add_argument(
+        "--model",
+        required=True,
+        action="append",
+        metavar="MODEL",
+        help="made by train; several, each with its --model, caption together",
+    )
     parser.add_argument(
         "--input", metavar="DIR|LIST|FEATURES", help="a directory, gs://, s3://, list, or features"
     )
     parser.add_argument("--output", metavar="OUT", help="where the captions go")
+    add_search(parser)
+    add_format(parser, "by default that of the captions there are, or jsonl")
+    add_job(parser)
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """How captions are searched for: the names are those of `captioner.search.SearchOptions`."""
     parser.add_argument(
         "--width", type=positive, metavar="N", help="of the beam search; 1 is greedy"
     )
     parser.add_argument(
         "--max-length", type=positive, metavar="N", help="words of a caption, at most"
     )
+    parser.add_argument("--min-length", type=positive, metavar="N", help="words, at least")
     parser.add_argument("--length-penalty", type=float, metavar="A", help="more, longer captions")
-    add_format(parser, "by default that of the captions there are, or jsonl")
-    add_job(parser)
+    parser.add_argument(
+        "--no-repeat-ngram",
+        type=positive,
+        metavar="N",
+        help="so many words in a row never come twice in a caption",
+    )
+    parser.add_argument(
+        "--forbid", type=_words, metavar="WORD,...", help="words that are never said"
+    )
+    parser.add_argument(
+        "--candidates", type=positive, metavar="N", help="captions kept of an image; --width"
+    )
+    parser.add_argument(
+        "--sample",
+        action="store_true",
+        default=None,
+        help="draw --width captions at random; an image's are the same whatever is beside it",
+    )
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of --sample; less is more predictable"
+    )
+    parser.add_argument(
+        "--top-k", type=positive, metavar="N", help="draw from the N most probable words"
+    )
+    parser.add_argument(
+        "--top-p", type=float, metavar="P", help="draw from those that make up this probability"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="of what is drawn")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
@@ -47,7 +91,8 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     from pipelines import checking, options
 
     options.parse(flags)
-    make_absolute(parsed, "input", "output", "model")
+    make_absolute(parsed, "input", "output")
+    parsed.model = [*map(storage.absolute, parsed.model)]
     checking.check_paths(parsed.input, parsed.output)
     checking.check_sample(parsed.input, parsed.output)
     from captioner.model import Captioner
@@ -56,7 +101,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     from pipelines.job import JobOptions
 
     search = given(parsed, SearchOptions)
-    captioner = Captioner.load(parsed.model, search, encoder=False)
+    captioner = Captioner.load(*parsed.model, search=search, encoder=False)
     options = given(parsed, JobOptions)
     job = caption_images.job(parsed.input, parsed.output, captioner, parsed.format, options)
     work = caption_images.work(job, captioner, parsed.model, search)
@@ -72,6 +117,7 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     from captioner.model import Captioner
     from captioner.search import SearchOptions
 
-    captioner = Captioner.load(parsed.model, given(parsed, SearchOptions), batch_size=1)
+    search = given(parsed, SearchOptions)
+    captioner = Captioner.load(*parsed.model, search=search, batch_size=1)
     for image, caption in zip(parsed.images, captioner.caption(parsed.images), strict=True):
         print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)

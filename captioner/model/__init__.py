@@ -16,30 +16,22 @@ writing was cut short, or whose files come from two trainings, is not loaded.
 from __future__ import annotations
 
 import dataclasses
-import json
-import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 from PIL import Image
 
-from captioner import decoders, images, shards, storage
+from captioner import images, shards, storage
 from captioner.decoders import Decoder
 from captioner.encoders import Encoder, EncoderSpec, weights_fingerprint
 from captioner.errors import UserError
-from captioner.search import SearchOptions, beam_search
+from captioner.model.trained import FORMAT, Description, Trained, load_alike
+from captioner.search import BeamSearch, Ensemble, Search, SearchOptions
 from captioner.vocabulary import Vocabulary
 
-FORMAT = 1
-BATCH_SIZE = 32
+__all__ = ["FORMAT", "BeamSearch", "Caption", "Captioner", "Description"]
 
-_DESCRIPTION = "model.json"
-_VOCABULARY = "vocabulary.json"
-_DECODER = "decoder.weights.h5"
-_ENCODER = "encoder.weights.h5"
+BATCH_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,47 +49,12 @@ class Caption:
     candidates: tuple[tuple[str, float], ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What a model is: the values of ``model.json``, with the fingerprints of the other files.
-
-    Args:
-        decoder: its name, a key of `decoders.DECODERS`.
-        settings: those it was created with.
-        encoder: what makes the features it reads.
-        feature_shape: of one image's features.
-        training: what it was trained on, how, and what came out; for people.
-    """
-
-    decoder: str
-    settings: dict[str, Any]
-    encoder: EncoderSpec
-    feature_shape: tuple[int, ...]
-    training: dict[str, Any]
-
-    def create_decoder(self, vocabulary: Vocabulary) -> Decoder:
-        """The described decoder with fresh weights."""
-        return decoders.create(self.decoder, len(vocabulary), self.feature_shape, **self.settings)
-
-    def to_json(self) -> dict[str, Any]:
-        """The description as JSON values."""
-        return {**dataclasses.asdict(self), "feature_shape": list(self.feature_shape)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Description:
-        """The inverse of `to_json`; other values are left alone."""
-        known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
-        known["encoder"] = EncoderSpec.from_json(known["encoder"])
-        known["feature_shape"] = tuple(known["feature_shape"])
-        return cls(**known)
-
-
 class Captioner:
     """Images in, captions out.
 
     Args:
-        description: what the model is.
-        decoder: the network, with its weights.
+        description: what the model is; of several, the first.
+        decoder: the network, with its weights, or several.
         vocabulary: of its tokens.
         encoder_weights: URI of the weights of the described encoder.
         encoder: the described encoder; without it only features can be captioned.
@@ -112,7 +69,7 @@ class Captioner:
     def __init__(
         self,
         description: Description,
-        decoder: Decoder,
+        decoder: Decoder | Ensemble,
         vocabulary: Vocabulary,
         encoder_weights: str,
         encoder: Encoder | None = None,
@@ -126,10 +83,10 @@ class Captioner:
         self._encoder_weights = encoder_weights
         self.batch_size = batch_size
         search = search or SearchOptions()
-        self._search = BeamSearch(decoder, search)
+        self._search = Search(decoder, search, vocabulary)
         self.fingerprint = shards.fingerprint(
             {
-                "decoder": weights_fingerprint(decoder),
+                "decoders": sorted(map(weights_fingerprint, _members(decoder))),
                 "vocabulary": vocabulary.fingerprint,
                 "encoder": description.encoder.fingerprint,
                 "search": dataclasses.asdict(search),
@@ -139,51 +96,44 @@ class Captioner:
     @classmethod
     def load(
         cls,
-        directory: str,
+        *directories: str,
         search: SearchOptions | None = None,
-        *,
         encoder: bool = True,
         batch_size: int = BATCH_SIZE,
     ) -> Captioner:
-        """The captioner that was saved in `directory`.
+        """The captioner that was saved in a directory; or an ensemble of those in several.
 
         Args:
-            directory: a URI.
+            directories: URIs.
             search: how to search for captions.
             encoder: whether to load the encoder too, which images need and features don't.
             batch_size: images at a time.
 
         Raises:
-            UserError: there is no model, or not a whole one of this version.
+            UserError: there is no model, or not a whole one of this version; or several have
+                different words or encoders.
         """
-        values = _read_description(directory)
-        description = Description.from_json(values)
-        vocabulary = Vocabulary.load(storage.join(directory, _VOCABULARY))
-        decoder = _load_decoder(description, vocabulary, storage.join(directory, _DECODER))
-        if values["fingerprints"] != _fingerprints(vocabulary, decoder):
-            raise UserError(f"{directory}: files of different trainings; train the model again")
-        weights = storage.join(directory, _ENCODER)
-        loaded = Encoder.load(description.encoder, weights) if encoder else None
-        return cls(description, decoder, vocabulary, weights, loaded, search, batch_size)
+        models = load_alike(directories)
+        decoders = [model.decoder for model in models]
+        decoder = Ensemble(decoders) if len(models) > 1 else decoders[0]
+        first = models[0]
+        loaded = Encoder.load(first.description.encoder, first.encoder_weights) if encoder else None
+        return cls(
+            first.description,
+            decoder,
+            first.vocabulary,
+            first.encoder_weights,
+            loaded,
+            search,
+            batch_size,
+        )
 
     def save(self, directory: str) -> None:
         """Write the model's files to `directory`, a URI, replacing those that are there."""
-        encoder_weights = storage.read_bytes(self._encoder_weights)
-        storage.replace(storage.join(directory, _ENCODER), encoder_weights)
-        self.vocabulary.save(storage.join(directory, _VOCABULARY))
-        with tempfile.TemporaryDirectory(prefix="captioner-") as temporary:
-            local = Path(temporary) / _DECODER
-            self.decoder.save_weights(local)
-            storage.replace(storage.join(directory, _DECODER), local.read_bytes())
-        fingerprints = _fingerprints(self.vocabulary, self.decoder)
-        values = {
-            "format": FORMAT,
-            **self.description.to_json(),
-            "vocabulary_size": len(self.vocabulary),
-            "fingerprints": fingerprints,
-        }
-        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-        storage.replace(storage.join(directory, _DESCRIPTION), text.encode())
+        if isinstance(self.decoder, Ensemble):
+            raise ValueError("an ensemble is saved as the models that it is of")
+        weights = self._encoder_weights
+        Trained(self.description, self.decoder, self.vocabulary, weights).save(directory)
 
     def check_encoder(self, encoder: EncoderSpec) -> None:
         """See that features made by `encoder` are those that the model was trained on.
@@ -229,16 +179,14 @@ class Captioner:
             raise ValueError("the captioner was loaded without its encoder")
         captions: list[Caption] = []
         for batch, count in self._batches(pixels):
-            captions += self.caption_features(self.encoder.encode(batch)[:count])
+            captions += self._caption(self.encoder.encode(batch), batch)[:count]
         return captions
 
     def caption_features(self, features: np.ndarray) -> list[Caption]:
         """Caption images by their features: any floats [count, *feature_shape]."""
         captions: list[Caption] = []
         for batch, count in self._batches(features.astype(np.float32, copy=False)):
-            tokens, log_probabilities = self._search.predict_on_batch(batch)
-            pairs = zip(tokens[:count], log_probabilities[:count], strict=True)
-            captions += [self._to_caption(*pair) for pair in pairs]
+            captions += self._caption(batch, batch)[:count]
         return captions
 
     def _batches(self, rows: np.ndarray) -> Iterable[tuple[np.ndarray, int]]:
@@ -248,6 +196,11 @@ class Captioner:
             missing = self.batch_size - len(batch)
             yield np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]), len(batch)
 
+    def _caption(self, features: np.ndarray, given: np.ndarray) -> list[Caption]:
+        """Caption a full batch by its features; `given` is what these were made of."""
+        found = zip(*self._search(features, given), strict=True)
+        return [self._to_caption(*pair) for pair in found]
+
     def _to_caption(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Caption:
         """From tokens [width, length] and log-probabilities [width]."""
         candidates = tuple(
@@ -256,18 +209,6 @@ class Captioner:
             if np.isfinite(log_probability)
         )
         return Caption(*candidates[0], candidates)
-
-
-class BeamSearch(keras.Model):
-    """Beam search as a model, so that Keras compiles it for whichever backend there is."""
-
-    def __init__(self, decoder: Decoder, options: SearchOptions) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.options = options
-
-    def call(self, features: Any) -> tuple[Any, Any]:
-        return beam_search(self.decoder, features, **dataclasses.asdict(self.options))
 
 
 def _pixels(image: str | bytes | Image.Image | np.ndarray, size: int) -> np.ndarray:
@@ -285,33 +226,5 @@ def _pixels(image: str | bytes | Image.Image | np.ndarray, size: int) -> np.ndar
         raise UserError(f"{name}: {error}") from error
 
 
-def _read_description(directory: str) -> dict[str, Any]:
-    file = storage.join(directory, _DESCRIPTION)
-    try:
-        values = json.loads(storage.read_bytes(file))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(
-            f"{directory}: no model here (there is no {_DESCRIPTION}); "
-            "make one with `captioner train`"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{file}: not a model's description; train the model again") from error
-    if values.get("format") != FORMAT:
-        raise UserError(f"{file}: of another version of captioner; train the model again")
-    return values
-
-
-def _load_decoder(description: Description, vocabulary: Vocabulary, file: str) -> Decoder:
-    decoder = description.create_decoder(vocabulary)
-    try:
-        with storage.local_copy(file) as local:
-            decoder.load_weights(local)
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(
-            f"{file}: missing, or not this model's weights; train the model again"
-        ) from error
-    return decoder
-
-
-def _fingerprints(vocabulary: Vocabulary, decoder: Decoder) -> dict[str, str]:
-    return {"vocabulary": vocabulary.fingerprint, "decoder": weights_fingerprint(decoder)}
+def _members(decoder: Decoder | Ensemble) -> list[Decoder]:
+    return decoder.decoders if isinstance(decoder, Ensemble) else [decoder]

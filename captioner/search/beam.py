@@ -1,25 +1,17 @@
-"""From features to captions: one batched loop in the graph, for any decoder."""
+"""Beam search: the most probable captions."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from captioner.decoders import Decoder, State
-from captioner.vocabulary import END, PADDING, START, UNKNOWN
-
-
-@dataclasses.dataclass(frozen=True)
-class SearchOptions:
-    """How captions are searched for; see `beam_search`."""
-
-    width: int = 5
-    max_length: int = 30
-    length_penalty: float = 0.7
+from captioner.decoders import State
+from captioner.search.constraints import Constraints
+from captioner.search.ensemble import AnyDecoder
+from captioner.vocabulary import END, PADDING, START
 
 
 class _Beams(NamedTuple):
@@ -33,7 +25,14 @@ class _Beams(NamedTuple):
 
 
 def beam_search(
-    decoder: Decoder, features: Any, *, width: int, max_length: int, length_penalty: float
+    decoder: AnyDecoder,
+    features: Any,
+    *,
+    width: int,
+    max_length: int,
+    length_penalty: float,
+    constraints: Constraints | None = None,
+    start: int = START,
 ) -> tuple[Any, Any]:
     """The most probable captions that beam search finds.
 
@@ -48,6 +47,8 @@ def beam_search(
         width: how many hypotheses are kept for each image; 1 is greedy search.
         max_length: the most tokens of a caption, its end among them if it comes by then.
         length_penalty: 0 ranks by log-probability alone; more favours longer captions.
+        constraints: what captions may not be.
+        start: the token that captions begin with.
 
     Returns:
         Tokens, int32 [batch, width, max_length], best first: words, then the end, then padding;
@@ -56,47 +57,72 @@ def beam_search(
     """
     memory, state = decoder.begin(features, max_length)
     batch = ops.shape(features)[0]
+    constraints = constraints or Constraints()
 
     def advance(*beams: Any) -> _Beams:
-        return _advance(decoder, memory, _Beams(*beams), length_penalty)
+        before = _Beams(*beams)
+        return _advance(decoder, memory, before, length_penalty, constraints)
 
     def going_on(*beams: Any) -> Any:
         return ops.any(_open(_Beams(*beams)))
 
     first = np.full((1, width), -np.inf, "float32")
     first[0, 0] = 0  # one hypothesis, or all would stay the same
-    start = _Beams(
+    beams = _Beams(
         index=ops.zeros((), "int32"),
-        last=ops.full((batch, width), START, "int32"),
+        last=ops.full((batch, width), start, "int32"),
         log_probability=ops.tile(first, (batch, 1)),
         tokens=ops.full((batch * width, max_length), PADDING, "int32"),
         state=keras.tree.map_structure(lambda value: ops.repeat(value, width, axis=0), state),
     )
-    found = _Beams(*ops.while_loop(going_on, advance, start, maximum_iterations=max_length))
+    found = _Beams(*ops.while_loop(going_on, advance, beams, maximum_iterations=max_length))
     tokens = ops.reshape(found.tokens, (batch, width, max_length))
     exists = ops.isfinite(found.log_probability)
     return ops.where(exists[..., None], tokens, PADDING), found.log_probability
 
 
-def _advance(decoder: Decoder, memory: State, beams: _Beams, length_penalty: float) -> _Beams:
+def scores(tokens: Any, log_probability: Any, length_penalty: float) -> Any:
+    """What finished captions are ranked by.
+
+    Args:
+        tokens: int32 [..., length].
+        log_probability: float32 [...].
+
+    Returns:
+        The same shape.
+    """
+    return log_probability / _penalty(_lengths(tokens), length_penalty)
+
+
+def _advance(
+    decoder: AnyDecoder,
+    memory: State,
+    beams: _Beams,
+    length_penalty: float,
+    constraints: Constraints,
+) -> _Beams:
     """Extend every hypothesis by every word and keep the best."""
     batch, width = ops.shape(beams.last)
     logits, state = decoder.step(memory, beams.state, ops.reshape(beams.last, (-1,)))
-    logits = ops.reshape(logits, (batch, width, logits.shape[-1]))
-    extended = beams.log_probability[..., None] + _log_probability(logits, _open(beams))
-    scores = extended / _penalty(beams, length_penalty)[..., None]
-    chosen = ops.top_k(ops.reshape(scores, (batch, -1)), width)[1]
-    words = ops.cast(chosen % logits.shape[-1], "int32")
-    rows = ops.reshape(chosen // logits.shape[-1] + width * ops.arange(batch)[:, None], (-1,))
+    size = logits.shape[-1]
+    allowed = constraints.allowed(beams.tokens, beams.index, size)
+    words = ops.where(allowed, ops.log_softmax(logits), -np.inf)
+    words = _after_the_end(ops.reshape(words, (batch, width, size)), _open(beams))
+    extended = beams.log_probability[..., None] + words
+    penalty = _penalty(_next_lengths(beams), length_penalty)
+    ranking = ops.reshape(extended / penalty[..., None], (batch, -1))
+    chosen = ops.top_k(ranking, width)[1]
+    rows = ops.reshape(chosen // size + width * ops.arange(batch)[:, None], (-1,))
     tokens, state = keras.tree.map_structure(
         lambda value: ops.take(value, rows, axis=0), (beams.tokens, state)
     )
+    last = ops.cast(chosen % size, "int32")
     here = ops.arange(tokens.shape[1]) == beams.index
     return _Beams(
         index=beams.index + 1,
-        last=words,
+        last=last,
         log_probability=ops.take_along_axis(ops.reshape(extended, (batch, -1)), chosen, axis=1),
-        tokens=ops.where(here, ops.reshape(words, (-1, 1)), tokens),
+        tokens=ops.where(here, ops.reshape(last, (-1, 1)), tokens),
         state=state,
     )
 
@@ -107,16 +133,22 @@ def _open(beams: _Beams) -> Any:
     return ops.logical_and(ops.logical_not(ended), ops.isfinite(beams.log_probability))
 
 
-def _log_probability(logits: Any, open: Any) -> Any:
-    """Of each word: what has ended is followed by padding for certain, all else by a word."""
-    ids = np.arange(logits.shape[-1])
-    words = np.where(np.isin(ids, (PADDING, START, UNKNOWN)), -np.inf, 0).astype("float32")
-    padding = np.where(ids == PADDING, 0, -np.inf).astype("float32")
-    return ops.where(open[..., None], ops.log_softmax(logits) + words, padding)
+def _after_the_end(log_probability: Any, open: Any) -> Any:
+    """Of each word: what has ended is followed by padding for certain."""
+    padding = np.full(log_probability.shape[-1], -np.inf, "float32")
+    padding[PADDING] = 0
+    return ops.where(open[..., None], log_probability, padding)
 
 
-def _penalty(beams: _Beams, length_penalty: float) -> Any:
-    """What log-probabilities are divided by once every open hypothesis has a word more."""
-    words = ops.sum(ops.cast(beams.tokens != PADDING, "float32"), axis=-1)
-    length = ops.reshape(words, ops.shape(beams.last)) + ops.cast(_open(beams), "float32")
-    return ((5 + length) / 6) ** length_penalty
+def _next_lengths(beams: _Beams) -> Any:
+    """The lengths once every open hypothesis has a word more: float32 [batch, width]."""
+    lengths = ops.reshape(_lengths(beams.tokens), ops.shape(beams.last))
+    return lengths + ops.cast(_open(beams), "float32")
+
+
+def _lengths(tokens: Any) -> Any:
+    return ops.sum(ops.cast(tokens != PADDING, "float32"), axis=-1)
+
+
+def _penalty(lengths: Any, length_penalty: float) -> Any:
+    return ((5 + lengths) / 6) ** length_penalty

@@ -1,0 +1,131 @@
+"""A search as compiled code: features in, the captions that are kept out."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from captioner.errors import UserError
+from captioner.search.beam import beam_search, scores
+from captioner.search.constraints import Constraints
+from captioner.search.ensemble import AnyDecoder
+from captioner.search.options import SearchOptions
+from captioner.search.sampling import sample_by
+from captioner.vocabulary import START, Vocabulary
+
+
+class BeamSearch(keras.Model):
+    """Beam search as a model, so that Keras compiles it for whichever backend there is.
+
+    Args:
+        decoder: what knows the next word's logits.
+        options: how to search.
+        forbidden: token ids that are never said.
+        start: the token that captions begin with.
+    """
+
+    def __init__(
+        self,
+        decoder: AnyDecoder,
+        options: SearchOptions,
+        forbidden: tuple[int, ...] = (),
+        start: int = START,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.options = options
+        self.constraints = Constraints(forbidden, options.min_length, options.no_repeat_ngram)
+        self.start = start
+
+    def call(self, features: Any) -> tuple[Any, Any]:
+        """As of `beam_search`."""
+        return beam_search(
+            self.decoder,
+            features,
+            width=self.options.width,
+            max_length=self.options.max_length,
+            length_penalty=self.options.length_penalty,
+            constraints=self.constraints,
+            start=self.start,
+        )
+
+
+class Sampling(BeamSearch):
+    """As `BeamSearch`, but captions are drawn."""
+
+    def call(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
+        """As of `sample_by`, ranked as `beam_search` does it.
+
+        Args:
+            inputs: "features", and "uniforms" for `sample_by`.
+        """
+        tokens, log_probability = sample_by(
+            self.decoder,
+            inputs["features"],
+            inputs["uniforms"],
+            temperature=self.options.temperature,
+            top_k=self.options.top_k,
+            top_p=self.options.top_p,
+            constraints=self.constraints,
+            start=self.start,
+        )
+        order = ops.argsort(-scores(tokens, log_probability, self.options.length_penalty), axis=1)
+        log_probability = ops.take_along_axis(log_probability, order, axis=1)
+        return ops.take_along_axis(tokens, order[..., None], axis=1), log_probability
+
+
+class Search:
+    """Captions a batch of images, as the options say.
+
+    Args:
+        decoder: what knows the next word's logits.
+        options: how to search.
+        vocabulary: of the decoder's tokens.
+
+    Raises:
+        UserError: what is to be forbidden is not a word.
+    """
+
+    def __init__(self, decoder: AnyDecoder, options: SearchOptions, vocabulary: Vocabulary) -> None:
+        starts = map(vocabulary.start, vocabulary.languages)
+        words = (_id(word, vocabulary) for word in options.forbid)
+        kind = Sampling if options.sample else BeamSearch
+        self._model = kind(decoder, options, (*starts, *words))
+        self._options = options
+
+    def __call__(self, features: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The captions that are kept of each image.
+
+        Args:
+            features: float32 [batch, *feature_shape].
+            images: what was given of each image, [batch, ...]; where captions are drawn, equal
+                bytes draw the same, whatever else is in the batch.
+
+        Returns:
+            Tokens, int32 [batch, kept, length], best first, and log-probabilities, float32
+            [batch, kept]; see `beam_search`.
+        """
+        options = self._options
+        inputs: Any = features
+        if options.sample:
+            inputs = {"features": features, "uniforms": np.stack([*map(self._uniforms, images)])}
+        tokens, log_probabilities = self._model.predict_on_batch(inputs)
+        kept = options.candidates or options.width
+        return tokens[:, :kept], log_probabilities[:, :kept]
+
+    def _uniforms(self, image: np.ndarray) -> np.ndarray:
+        generator = np.random.default_rng((self._options.seed, zlib.crc32(image.tobytes())))
+        shape = (self._options.width, self._options.max_length)
+        return generator.random(shape, dtype=np.float32)
+
+
+def _id(word: str, vocabulary: Vocabulary) -> int:
+    """Of a word; that of the unknown word if the vocabulary hasn't got it."""
+    ids = vocabulary.encode(word)[1:-1]
+    if len(ids) != 1:
+        raise UserError(f"'{word}' can't be forbidden: it is not one word")
+    return ids[0]
