@@ -76,6 +76,9 @@ class Learner:
         weights = self.network.trainable_variables
         latest = [np.array(weight) for weight in weights]
         self.optimizer.finalize_variable_values(weights)
+        for weight in weights:
+            # JAX gives away the memory of a network that predicts: it must not be the average's.
+            weight.assign(np.array(weight))
         yield
         for weight, value in zip(weights, latest, strict=True):
             weight.assign(value)

@@ -56,9 +56,16 @@ class JaxLearner(Learner):
         return self._loss(trainable, fixed, batch, False)[0]
 
     def _loss(self, trainable: Any, fixed: Any, batch: Any, training: bool) -> tuple[Any, Any]:
+        """The loss, and what it leaves in the variables that are not trained."""
         inputs, following, weights, totals = batch
-        logits, fixed = self.network.stateless_call(trainable, fixed, inputs, training=training)
-        return mean_loss(following, logits, weights, totals, self.label_smoothing), fixed
+        learned, others, _ = self._groups()
+        pairs = zip([*learned, *others], [*trainable, *fixed], strict=True)
+        with keras.StatelessScope(list(pairs)) as scope:
+            logits = self.network(inputs, training=training)
+        after = [scope.get_current_value(variable) for variable in others]
+        return mean_loss(following, logits, weights, totals, self.label_smoothing), [
+            value if new is None else new for value, new in zip(fixed, after, strict=True)
+        ]
 
 
 def _values(variables: list[keras.Variable]) -> list[Any]:
