@@ -70,7 +70,8 @@ class TransformerDecoder(Decoder):
         read, pasts = state or (ops.zeros_like(tokens[:, 0]), ((),) * len(self.blocks))
         positions = read[:, None] + ops.arange(count, dtype="int32")
         vectors = math.sqrt(self.units) * self.embedding(tokens)
-        words = self.embedding_dropout(vectors + sinusoids(positions, self.units))
+        places = ops.cast(sinusoids(positions, self.units), vectors.dtype)
+        words = self.embedding_dropout(vectors + places)
         known = []
         for block, picture, past in zip(self.blocks, memory, pasts, strict=True):
             words, now = block(words, positions, picture, past)
