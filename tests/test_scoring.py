@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -272,6 +273,7 @@ def test_meteor_is_none_without_java(monkeypatch, tmp_path) -> None:
     assert scoring.meteor([["a"]], [[["a"]]]) is None
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_meteor_is_none_where_java_does_not_run(monkeypatch, tmp_path) -> None:
     """As on a Mac without Java, whose `java` only says so."""
     pytest.importorskip("pycocoevalcap.meteor.meteor")
@@ -283,14 +285,14 @@ def test_meteor_is_none_where_java_does_not_run(monkeypatch, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_meteor_knows_stems_and_counts_recall_more() -> None:
-    if scoring.meteor([["a"]], [[["a"]]]) is None:
-        pytest.skip("needs Java and pycocoevalcap")
+    pytest.importorskip("pycocoevalcap.meteor.meteor")
+    if not shutil.which("java"):
+        pytest.skip("needs Java")
     short, long = words("a dog runs"), words("a dog runs on the wide sand")
     precise, complete = scoring.meteor([short], [[long]]), scoring.meteor([long], [[short]])
     assert 0 < precise < complete < 1
-    stem, other = scoring.meteor([words("a dog running")], [[short]]), [words("a dog sleeps")]
-    assert stem > scoring.meteor(other, [[short]])
-    assert 0 < scoring.meteor([[], short], [[long], [short]]) < 1
+    nothing, stem = [], words("a dog running")
+    assert scoring.meteor([nothing, stem], [[long], [short]]) > 0.2
 
 
 def test_how_varied_captions_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from importlib import util
@@ -35,6 +36,9 @@ def meteor(
             {number: [" ".join(candidates[number])] for number in numbered},
         )
     except (OSError, ValueError):  # it ended without an answer, as Java without memory does
-        program.lock.release()  # which deleting it would wait for
+        # Deleting it would wait for its lock, and complain about its pipe.
+        program.lock.release()
+        with contextlib.suppress(OSError):
+            program.meteor_p.stdin.close()
         return None
     return score
