@@ -20,7 +20,7 @@ import time
 import numpy as np
 
 from captioner import records, storage
-from captioner.encoders import EncoderSpec
+from captioner.encoders import EncoderSpec, NetworkSpec
 from captioner.records import FeatureDataset, FeatureRecord
 
 IMAGES_PER_SHARD = 256
@@ -42,7 +42,8 @@ def make(directory: str, images: int, shape: tuple[int, ...]) -> None:
     files = [f"shards/{n:05d}{records.EXTENSION}" for n in range(images // IMAGES_PER_SHARD)]
     for file in files:
         storage.replace(storage.join(directory, file), data)
-    spec = EncoderSpec("xception", "", "grid", 299, 0, "float32", "0", "none")
+    networks = (NetworkSpec("xception", "", 299, "none"),)
+    spec = EncoderSpec(networks, "grid", 0, "float32", "0")
     counts = {"train": len(files) * IMAGES_PER_SHARD}
     FeatureDataset(directory, spec, "", shape, counts, {"train": tuple(files)}, 0).save()
 

@@ -100,11 +100,11 @@ def test_captions_of_other_settings_stay_where_nothing_newer_took_their_place(
 
 def test_features_survive(tmp_path: Path, picture) -> None:
     job = FeatureJob(tmp_path)
-    job.spec = dataclasses.replace(job.spec, image_size=48)
+    job.spec = dataclasses.replace(job.spec, grid_size=1)
     picture(job.input / "other.png")
     job.run()
     (job.input / "other.png").unlink()
-    job.spec = dataclasses.replace(job.spec, image_size=32)
+    job.spec = dataclasses.replace(job.spec, grid_size=0)
     grow(job, picture)
     before, results = content(job.output), job.results()
     old, target = FeatureDataset.load(str(job.output)), tmp_path / "new"

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from captioner import records, storage
-from captioner.encoders import EncoderSpec
+from captioner.encoders import EncoderSpec, NetworkSpec
 from captioner.errors import UserError
 from captioner.records import FeatureDataset, FeatureRecord
 from captioner.shards import Failure, Outcome, ShardWriter, Summary
 from captioner.storage import copies
 
 GOLDEN = Path(__file__).parent / "golden"
-SPEC = EncoderSpec("xception", "", "pooled", 299, 0, "float32", "b4f404588b728cad", "imagenet")
+XCEPTION = NetworkSpec("xception", "", 299, "imagenet")
+SPEC = EncoderSpec((XCEPTION,), "pooled", 0, "float32", "b4f404588b728cad")
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -30,20 +30,28 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--descriptions", metavar="FILE", help="also write the cleaned captions to this file"
     )
     parser.add_argument(
-        "--encoder", default="xception", metavar="NAME", help="of keras.applications"
+        "--encoder",
+        default="xception",
+        metavar="NAME[+NAME]",
+        help="of keras.applications; with a + what several of them see, side by side",
     )
     parser.add_argument(
         "--encoder-weights",
         default="imagenet",
         metavar="imagenet|PATH|none",
-        help="downloaded by Keras, your own, or untrained",
+        help="downloaded by Keras, your own, or untrained; of each encoder with a + between",
     )
-    parser.add_argument("--encoder-layer", default="", metavar="NAME", help="instead of the last")
+    parser.add_argument(
+        "--encoder-layer",
+        default="",
+        metavar="NAME",
+        help="instead of the last; of each encoder with a + between",
+    )
     parser.add_argument(
         "--features", choices=("pooled", "grid"), default="pooled", help="a vector, or one a place"
     )
     parser.add_argument(
-        "--image-size", type=positive, metavar="N", help="pixels; the encoder's own"
+        "--image-size", type=positive, metavar="N", help="pixels; each encoder's own"
     )
     parser.add_argument(
         "--grid-size", type=int, default=0, metavar="N", help="average the grid to N x N; 0 doesn't"

@@ -1,0 +1,159 @@
+"""A batch of pixels in, features out: Xception by default, others of Keras' own by name.
+
+Several networks can look at the same pictures: their features are put one after the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from captioner import storage
+from captioner.encoders import networks
+from captioner.encoders.applications import application, application_size, names
+from captioner.encoders.spec import EncoderSpec, NetworkSpec
+from captioner.errors import UserError
+
+__all__ = ["Encoder", "EncoderSpec", "NetworkSpec", "create", "names", "weights_fingerprint"]
+
+
+class Encoder:
+    """A network and its spec.
+
+    Attributes:
+        spec: what decides the features.
+        network: the Keras model, uint8 pixels [N, size, size, 3] to float32 features.
+        feature_shape: the shape of one image's features: (channels,) or (rows, columns, channels).
+    """
+
+    def __init__(self, spec: EncoderSpec, network: keras.Model) -> None:
+        self.spec = spec
+        self.network = network
+        self.feature_shape: tuple[int, ...] = tuple(network.output.shape[1:])
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """The features of a batch. Batches of one size are fast: the graph is traced per size.
+
+        Args:
+            pixels: uint8 [N, size, size, 3], RGB, with the spec's size.
+
+        Returns:
+            float32 [N, *feature_shape].
+        """
+        return np.asarray(self.network.predict_on_batch(pixels), np.float32)
+
+    def save_weights(self, file: str) -> None:
+        """Publish the weights at the URI `file`, unless they are there."""
+        with tempfile.TemporaryDirectory(prefix="captioner-") as directory:
+            local = Path(directory) / "encoder.weights.h5"
+            self.network.save_weights(local)
+            storage.create(file, local)
+
+    @classmethod
+    def load(cls, spec: EncoderSpec, weights_file: str) -> Encoder:
+        """The encoder of `spec` with the weights that `save_weights` wrote.
+
+        Raises:
+            UserError: the file is missing, or holds other weights than the spec names.
+        """
+        parts = [
+            networks.up_to(application(network.name, network.image_size), network, spec)
+            for network in spec.networks
+        ]
+        network = networks.side_by_side(parts, spec.image_size)
+        try:
+            with storage.local_copy(weights_file) as local:
+                _load_weights(network, local)
+        except FileNotFoundError as error:
+            raise UserError(f"{weights_file}: the encoder's weights are not there") from error
+        if weights_fingerprint(network) != spec.weights:
+            raise UserError(f"{weights_file}: not the weights that these features were made with")
+        return cls(spec, network)
+
+
+def create(
+    name: str = "xception",
+    weights: str = "imagenet",
+    *,
+    layer: str = "",
+    features: str = "pooled",
+    image_size: int | None = None,
+    grid_size: int = 0,
+    seed: int = 0,
+) -> Encoder:
+    """An encoder from one network of `keras.applications`, or from several.
+
+    Args:
+        name: the network's name, in any case; of several with "+" between.
+        weights: "imagenet" (downloaded by Keras), "none" (untrained, drawn from `seed`), or the
+            path of a weights file for the network without its top. Of several networks those of
+            each with "+" between, or the same for all.
+        layer: see `NetworkSpec`; of several networks as `weights`.
+        features, grid_size: see `EncoderSpec`.
+        image_size: side in pixels; each network's own size by default.
+        seed: of the untrained weights; without effect on others.
+
+    Raises:
+        UserError: an unknown network or layer, or weights that can't be had, or grids of several
+            networks that differ.
+    """
+    names = name.lower().split("+")
+    layers = _for_each(layer, len(names), "layers")
+    sources = _for_each(weights, len(names), "weights")
+    parts = tuple(
+        NetworkSpec(name, layer, image_size or application_size(name), Path(source).name)
+        for name, layer, source in zip(names, layers, sources, strict=True)
+    )
+    spec = EncoderSpec(parts, features, grid_size, "float32", "")
+    made = [_network(part, spec, source, seed) for part, source in zip(parts, sources, strict=True)]
+    network = networks.side_by_side(made, spec.image_size)
+    return Encoder(dataclasses.replace(spec, weights=weights_fingerprint(network)), network)
+
+
+def weights_fingerprint(network: keras.Model) -> str:
+    """A short hash of every weight's value, in the network's own order."""
+    digest = hashlib.sha256()
+    for weight in network.weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _for_each(text: str, count: int, what: str) -> list[str]:
+    """What is given for each of several networks; of a single one "+" is as good as any letter."""
+    given = text.split("+") if count > 1 else [text]
+    if len(given) not in (1, count):
+        raise UserError(f"{text}: {len(given)} {what} for {count} encoders; give one for each")
+    return given if len(given) == count else given * count
+
+
+def _network(part: NetworkSpec, spec: EncoderSpec, weights: str, seed: int) -> keras.Model:
+    """One network of an encoder, with its weights."""
+    keras.utils.set_random_seed(seed)
+    downloaded = "imagenet" if weights == "imagenet" else None
+    whole = application(part.name, part.image_size, downloaded)
+    if weights not in ("imagenet", "none"):
+        _load_weights_of_user(whole, weights)
+    network = networks.up_to(whole, part, spec)
+    if weights == "none":
+        networks.settle(network, seed)
+    return network
+
+
+def _load_weights(network: keras.Model, path: Path) -> None:
+    try:
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not weights for {network.name}: {reason}") from error
+
+
+def _load_weights_of_user(whole: keras.Model, weights: str) -> None:
+    if not storage.exists(weights):
+        raise UserError(f"{weights}: no such weights file")
+    with storage.local_copy(weights) as local:
+        _load_weights(whole, local)
