@@ -14,7 +14,7 @@ from captioner.search.beam import beam_search, scores
 from captioner.search.constraints import Constraints
 from captioner.search.ensemble import AnyDecoder
 from captioner.search.options import SearchOptions
-from captioner.search.sampling import sample_by
+from captioner.search.sampling import sample
 from captioner.vocabulary import START, Vocabulary
 
 
@@ -58,12 +58,12 @@ class Sampling(BeamSearch):
     """As `BeamSearch`, but captions are drawn."""
 
     def call(self, inputs: dict[str, Any]) -> tuple[Any, Any]:
-        """As of `sample_by`, ranked as `beam_search` does it.
+        """As of `sample`, ranked as `beam_search` does it.
 
         Args:
-            inputs: "features", and "uniforms" for `sample_by`.
+            inputs: "features", and "uniforms" for `sample`.
         """
-        tokens, log_probability = sample_by(
+        tokens, log_probability = sample(
             self.decoder,
             inputs["features"],
             inputs["uniforms"],
@@ -86,16 +86,25 @@ class Search:
         options: how to search.
         vocabulary: of the decoder's tokens.
 
+    Attributes:
+        model: the compiled search.
+        options: as given.
+        kept: how many captions of an image, at most.
+        language: of the captions, a BCP 47 tag, or empty where the vocabulary knows none.
+
     Raises:
-        UserError: what is to be forbidden is not a word.
+        UserError: what is to be forbidden is not a word, or the vocabulary lacks the language.
     """
 
     def __init__(self, decoder: AnyDecoder, options: SearchOptions, vocabulary: Vocabulary) -> None:
+        self.language = options.language or next(iter(vocabulary.languages), "")
         starts = map(vocabulary.start, vocabulary.languages)
-        words = (_id(word, vocabulary) for word in options.forbid)
+        words = (_id(word, vocabulary, self.language) for word in options.forbid)
         kind = Sampling if options.sample else BeamSearch
-        self._model = kind(decoder, options, (*starts, *words))
-        self._options = options
+        start = vocabulary.start(self.language)
+        self.model = kind(decoder, options, (*starts, *words), start)
+        self.options = options
+        self.kept = options.candidates or options.width
 
     def __call__(self, features: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The captions that are kept of each image.
@@ -109,23 +118,21 @@ class Search:
             Tokens, int32 [batch, kept, length], best first, and log-probabilities, float32
             [batch, kept]; see `beam_search`.
         """
-        options = self._options
         inputs: Any = features
-        if options.sample:
+        if self.options.sample:
             inputs = {"features": features, "uniforms": np.stack([*map(self._uniforms, images)])}
-        tokens, log_probabilities = self._model.predict_on_batch(inputs)
-        kept = options.candidates or options.width
-        return tokens[:, :kept], log_probabilities[:, :kept]
+        tokens, log_probabilities = self.model.predict_on_batch(inputs)
+        return tokens[:, : self.kept], log_probabilities[:, : self.kept]
 
     def _uniforms(self, image: np.ndarray) -> np.ndarray:
-        generator = np.random.default_rng((self._options.seed, zlib.crc32(image.tobytes())))
-        shape = (self._options.width, self._options.max_length)
+        generator = np.random.default_rng((self.options.seed, zlib.crc32(image.tobytes())))
+        shape = (self.options.width, self.options.max_length)
         return generator.random(shape, dtype=np.float32)
 
 
-def _id(word: str, vocabulary: Vocabulary) -> int:
+def _id(word: str, vocabulary: Vocabulary, language: str) -> int:
     """Of a word; that of the unknown word if the vocabulary hasn't got it."""
-    ids = vocabulary.encode(word)[1:-1]
+    ids = vocabulary.encode(word, language)[1:-1]
     if len(ids) != 1:
         raise UserError(f"'{word}' can't be forbidden: it is not one word")
     return ids[0]

@@ -26,10 +26,8 @@ class _Samples(NamedTuple):
 def sample(
     decoder: AnyDecoder,
     features: Any,
+    uniforms: Any,
     *,
-    count: int,
-    max_length: int,
-    seed: Any,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -41,9 +39,8 @@ def sample(
     Args:
         decoder: what knows the next word's logits.
         features: [batch, *feature_shape].
-        count: how many captions to draw for each image, each by itself.
-        max_length: the most tokens of a caption, its end among them if it comes by then.
-        seed: a `keras.random.SeedGenerator`, or integers, [2], which may be a tensor.
+        uniforms: float32 [batch, count, max_length], random numbers from 0 and below 1: a word is
+            drawn by each. Equal ones draw the same, on any backend and in any batch.
         temperature: what logits are divided by: less makes what is probable more so.
         top_k: how many of the next words, the most probable, may be drawn; 0 for all.
         top_p: of these, the most probable ones may be drawn that together have this probability
@@ -55,37 +52,6 @@ def sample(
         Tokens, int32 [batch, count, max_length]: words, then the end, then padding; never start or
         unknown. And their log-probabilities, float32 [batch, count], as `beam_search` has them: of
         the model as it is, whatever temperature, top-k, top-p and constraints made of it.
-    """
-    shape = (ops.shape(features)[0], count, max_length)
-    generator = seed if isinstance(seed, keras.random.SeedGenerator) else _Seed(seed)
-    uniforms = keras.random.uniform(shape, seed=generator)
-    return sample_by(
-        decoder,
-        features,
-        uniforms,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        constraints=constraints,
-        start=start,
-    )
-
-
-def sample_by(
-    decoder: AnyDecoder,
-    features: Any,
-    uniforms: Any,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    constraints: Constraints | None = None,
-    start: int = START,
-) -> tuple[Any, Any]:
-    """As `sample`, from random numbers that were drawn before.
-
-    Args:
-        uniforms: float32 [batch, count, max_length], from 0 and below 1: a word is drawn by each.
     """
     batch, count, max_length = ops.shape(uniforms)
     rows = batch * count
@@ -116,16 +82,6 @@ def sample_by(
     return tokens, ops.reshape(drawn.log_probability, (batch, count))
 
 
-class _Seed(keras.random.SeedGenerator):
-    """A seed that may be a tensor, which Keras' functions take from a generator alone."""
-
-    def __init__(self, seed: Any) -> None:
-        self._seed = ops.cast(seed, "uint32")
-
-    def next(self, ordered: bool = True) -> Any:
-        return self._seed
-
-
 def _open(samples: _Samples) -> Any:
     """Which can go on: bool [rows]."""
     return ops.logical_and(samples.last != END, samples.last != PADDING)
@@ -147,21 +103,22 @@ def _extend(samples: _Samples, words: Any, log_probability: Any, state: State) -
 
 def _draw(scores: Any, numbers: Any, top_k: int, top_p: float) -> Any:
     """A word of each row, int32 [rows], by logits [rows, vocabulary] and numbers [rows]."""
+    weights = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
     if not top_k and top_p == 1:
-        return _place(ops.softmax(scores), numbers)
-    size = scores.shape[-1]
-    scores, ids = ops.top_k(scores, min(top_k or size, size))
-    probability = ops.softmax(scores)
-    before = ops.cumsum(probability, axis=-1) - probability
-    place = _place(ops.where(before < top_p, probability, 0.0), numbers)
+        return _place(weights, numbers)
+    size = weights.shape[-1]
+    weights, ids = ops.top_k(weights, min(top_k or size, size))
+    sums = ops.cumsum(weights, axis=-1)
+    likely = sums - weights < top_p * sums[:, -1:]
+    place = _place(ops.where(likely, weights, 0.0), numbers)
     return ops.cast(ops.take_along_axis(ids, place[:, None], axis=1)[:, 0], "int32")
 
 
-def _place(probability: Any, numbers: Any) -> Any:
-    """Where the sum of probabilities, which needn't be 1 in all, passes each number's share.
+def _place(weights: Any, numbers: Any) -> Any:
+    """Where the sum of the weights passes each number's share of it all: int32 [rows].
 
-    It is never where the probability is 0, whichever way sums are rounded.
+    It is never where the weight is 0, whichever way sums are rounded.
     """
-    sums = ops.where(probability > 0, ops.cumsum(probability, axis=-1), 0.0)
+    sums = ops.where(weights > 0, ops.cumsum(weights, axis=-1), 0.0)
     passed = sums > numbers[:, None] * ops.max(sums, axis=-1, keepdims=True)
     return ops.cast(ops.argmax(ops.cast(passed, "int32"), axis=-1), "int32")
