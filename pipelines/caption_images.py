@@ -59,7 +59,7 @@ class CaptionerNetwork:
         return self._infer(batch)
 
 
-def to_record(item: Item, made_by: str, run: str) -> bytes:
+def to_record(item: Item, language: str, made_by: str, run: str) -> bytes:
     """An item's caption record, as a line."""
     caption: Caption = item.result
     line = CaptionRecord(
@@ -71,7 +71,7 @@ def to_record(item: Item, made_by: str, run: str) -> bytes:
         caption=caption.text,
         log_probability=caption.log_probability,
         candidates=caption.candidates,
-        language="",
+        language=language,
         made_by=made_by,
         run=run,
     ).to_line()
@@ -100,7 +100,7 @@ def job(
     """
     from_features = records.is_dataset(source)
     if from_features:
-        captioner.check_encoder(FeatureDataset.load(source).encoder)
+        captioner.description.check_encoder(FeatureDataset.load(source).encoder)
     else:
         captioner.check_encoder_weights()
     return Job(
@@ -126,5 +126,10 @@ def work(job: Job, captioner: Captioner, models: Sequence[str], search: SearchOp
         handler=HalvingHandler(LoadCaptioner(tuple(models), search, size, job.from_features), size),
         image_size=captioner.description.encoder.image_size,
         open_spool=captions.FORMATS[job.extension.removeprefix(".")].open_spool,
-        to_record=functools.partial(to_record, made_by=captioner.fingerprint, run=job.run),
+        to_record=functools.partial(
+            to_record,
+            language=captioner.language,
+            made_by=captioner.fingerprint,
+            run=job.run,
+        ),
     )

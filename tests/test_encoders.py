@@ -295,3 +295,9 @@ def _no_network(*_: object, **__: object) -> None:
     from urllib.error import URLError
 
     raise URLError("no network")
+
+
+def test_a_layers_name_is_the_same_however_often_a_network_was_made():
+    for _ in range(2):
+        encoder = encoders.create("xception", "none", layer="add_2", image_size=71)
+        assert encoder.feature_shape == (728,)

@@ -141,9 +141,9 @@ def test_beam_can_share_it(captioner):
 
 def test_features_of_another_encoder_are_refused(captioner):
     spec = captioner.description.encoder
-    captioner.check_encoder(spec)
+    captioner.description.check_encoder(spec)
     with pytest.raises(UserError, match="another encoder"):
-        captioner.check_encoder(dataclasses.replace(spec, weights="others"))
+        captioner.description.check_encoder(dataclasses.replace(spec, weights="others"))
 
 
 def test_where_no_model_is_the_user_is_told(tmp_path):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from captioner.cli.arguments import add_verb, given, make_absolute, positive
+from captioner.cli.arguments import add_captions, add_verb, given, make_absolute, positive
+from captioner.errors import UserError
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = add_verb(verbs, "train", "Train a captioner on features.", _run)
-    parser.add_argument("--features", required=True, metavar="DIR", help="made by extract")
+    parser.add_argument("--features", metavar="DIR", help="made by extract")
     parser.add_argument("--output", required=True, metavar="MODEL", help="where the model goes")
     parser.add_argument("--start", metavar="MODEL", help="a model to go on from")
+    add_pictures(parser)
     parser.add_argument(
         "--self-critical",
         action="store_true",
@@ -38,6 +40,25 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="auto",
         help="where: one device, all GPUs here (mirrored) or of several machines (multiworker), or "
         "a TPU; the model is the same",
+    )
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """What a model goes on to learn from images, its encoder with it."""
+    parser.add_argument(
+        "--images",
+        metavar="DIR",
+        help="train the encoder too, on images instead of features; needs --captions and --start",
+    )
+    add_captions(parser, "captions")
+    parser.add_argument(
+        "--from-layer", default="", metavar="NAME", help="the encoder's first layer to learn"
+    )
+    parser.add_argument(
+        "--no-augment",
+        dest="augment",
+        action="store_false",
+        help="show the images as they are, and not cut, mirrored and lit at random",
     )
 
 
@@ -74,15 +95,18 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
-    make_absolute(parsed, "features", "output", "start")
+    if bool(parsed.features) == bool(parsed.images) or bool(parsed.images) != bool(parsed.captions):
+        raise UserError("give --features; or, to train the encoder too, --images and --captions")
+    make_absolute(parsed, "features", "output", "start", "images", "captions")
     from captioner import training
-    from captioner.training import TrainingOptions
+    from captioner.training import Pictures, TrainingOptions
 
     options = given(parsed, TrainingOptions)
     sizes = {name: getattr(parsed, name) for name in ("units", "layers")}
     settings = {name: size for name, size in sizes.items() if size}
     options = dataclasses.replace(options, settings=settings)
-    result = training.train(parsed.features, parsed.output, options, strategy=parsed.strategy)
+    data = given(parsed, Pictures) if parsed.images else parsed.features
+    result = training.train(data, parsed.output, options, strategy=parsed.strategy)
     if result:  # only the chief of several workers has one
         print(result)
         print(f"the model is in {parsed.output}")

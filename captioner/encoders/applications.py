@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +77,30 @@ def application(name: str, size: int, weights: str | None = None) -> keras.Model
             f"the ImageNet weights of {name} could not be downloaded; give a file with "
             "--encoder-weights PATH, or use untrained filters with --encoder-weights none"
         ) from error
-    return keras.Model(pixels, network.output)
+    network = keras.Model(pixels, network.output)
+    _name_as_if_first(network)
+    return network
+
+
+def _name_as_if_first(network: keras.Model) -> None:
+    """Give layers that Keras numbers through a process the names they have in a fresh one.
+
+    So "add_11" is the same layer of a network, however many were made before.
+    """
+    numbered: dict[str, list[tuple[int, keras.layers.Layer]]] = defaultdict(list)
+    for layer in network.layers:
+        found = re.fullmatch(r"(.+?)(?:_(\d+))?", layer.name)
+        if found and found[1] == _automatic_name(layer):
+            numbered[found[1]].append((int(found[2] or 0), layer))
+    for name, layers in numbered.items():
+        for place, (_, layer) in enumerate(sorted(layers, key=lambda pair: pair[0])):
+            layer.name = f"{name}_{place}" if place else name
+
+
+def _automatic_name(layer: keras.layers.Layer) -> str:
+    """What Keras calls a layer of this class, without the number."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def _as_efficientnets_weights_need(pixels: Any) -> Any:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from captioner import images, shards, storage
 from captioner.decoders import Decoder
-from captioner.encoders import Encoder, EncoderSpec, weights_fingerprint
+from captioner.encoders import Encoder, weights_fingerprint
 from captioner.errors import UserError
 from captioner.model.trained import FORMAT, Description, Trained, load_alike
 from captioner.search import BeamSearch, Ensemble, Search, SearchOptions
@@ -63,6 +63,8 @@ class Captioner:
 
     Attributes:
         description, decoder, vocabulary, encoder, batch_size: as given.
+        search: the search for captions.
+        language: of the captions, a BCP 47 tag, or empty where the model knows none.
         fingerprint: a short hash of all that decides the captions: the model and the search.
     """
 
@@ -83,13 +85,14 @@ class Captioner:
         self._encoder_weights = encoder_weights
         self.batch_size = batch_size
         search = search or SearchOptions()
-        self._search = Search(decoder, search, vocabulary)
+        self.search = Search(decoder, search, vocabulary)
+        self.language = self.search.language
         self.fingerprint = shards.fingerprint(
             {
                 "decoders": sorted(map(weights_fingerprint, _members(decoder))),
                 "vocabulary": vocabulary.fingerprint,
                 "encoder": description.encoder.fingerprint,
-                "search": dataclasses.asdict(search),
+                "search": dataclasses.asdict(search) | {"language": self.language},
             }
         )
 
@@ -134,19 +137,6 @@ class Captioner:
             raise ValueError("an ensemble is saved as the models that it is of")
         weights = self._encoder_weights
         Trained(self.description, self.decoder, self.vocabulary, weights).save(directory)
-
-    def check_encoder(self, encoder: EncoderSpec) -> None:
-        """See that features made by `encoder` are those that the model was trained on.
-
-        Raises:
-            UserError: they are not.
-        """
-        expected = self.description.encoder
-        if encoder.fingerprint != expected.fingerprint:
-            raise UserError(
-                f"the model was trained on features of another encoder ({expected}; these are of "
-                f"{encoder}); extract the features with that one, or train on these"
-            )
 
     def check_encoder_weights(self) -> None:
         """See that the encoder's weights are there, without loading them.
@@ -198,7 +188,7 @@ class Captioner:
 
     def _caption(self, features: np.ndarray, given: np.ndarray) -> list[Caption]:
         """Caption a full batch by its features; `given` is what these were made of."""
-        found = zip(*self._search(features, given), strict=True)
+        found = zip(*self.search(features, given), strict=True)
         return [self._to_caption(*pair) for pair in found]
 
     def _to_caption(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Caption:

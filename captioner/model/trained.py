@@ -45,6 +45,18 @@ class Description:
         """The described decoder with fresh weights."""
         return decoders.create(self.decoder, len(vocabulary), self.feature_shape, **self.settings)
 
+    def check_encoder(self, encoder: EncoderSpec) -> None:
+        """See that features made by `encoder` are those that the model was trained on.
+
+        Raises:
+            UserError: they are not.
+        """
+        if encoder.fingerprint != self.encoder.fingerprint:
+            raise UserError(
+                f"the model was trained on features of another encoder ({self.encoder}; these are "
+                f"of {encoder}); extract the features with that one, or train on these"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The description as JSON values."""
         return {**dataclasses.asdict(self), "feature_shape": list(self.feature_shape)}

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 
 import keras
 from rich.console import Console
 
 from captioner import shards, storage
-from captioner.encoders import weights_fingerprint
+from captioner.encoders import Encoder, EncoderSpec, weights_fingerprint
 from captioner.errors import UserError
-from captioner.model import Captioner
-from captioner.records import FeatureDataset
+from captioner.model.trained import Trained
 from captioner.training import distribution, learners, pictures
 from captioner.training.board import Board
 from captioner.training.checkpoints import Checkpoints
 from captioner.training.distribution import Distribution
+from captioner.training.end_to_end import EndToEnd
 from captioner.training.fitting import Fitter
 from captioner.training.learners import AdamW
 from captioner.training.options import TrainingOptions, TrainingResult
+from captioner.training.pixels import Pictures
 from captioner.training.preparing import Material, prepare
 from captioner.training.progress import EpochLog, bar
 from captioner.training.schedules import learning_rate
+from captioner.training.sources import Source, of_features
 
-__all__ = ["TrainingOptions", "TrainingResult", "train"]
+__all__ = ["Pictures", "TrainingOptions", "TrainingResult", "train"]
 
 
 def train(
-    features: str,
+    data: str | Pictures,
     model: str,
     options: TrainingOptions | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
@@ -39,11 +43,12 @@ def train(
 ) -> TrainingResult | None:
     """Train a captioner and save it, with its history and curves.
 
-    A model that was trained on the same features with the same options is left as it is. A
-    training that was stopped goes on where it was, and ends with the weights it would have had.
+    A model that was trained on the same data with the same options is left as it is. A training
+    that was stopped goes on where it was, and ends with the weights it would have had.
 
     Args:
-        features: directory of a feature dataset.
+        data: directory of a feature dataset; or captioned images, on which a model goes on to
+            learn, its encoder too.
         model: directory for the model.
         options: how to train.
         on_epoch: told each epoch's part of the history.
@@ -63,31 +68,32 @@ def train(
     if not devices.chief:
         on_epoch, console = None, Console(quiet=True)
     with devices.together():
-        result = _train(features, model, options, devices, on_epoch, console)
+        result = _train(data, model, options, devices, on_epoch, console)
         devices.agree(True)  # the others wait until the model is there
     return result if devices.chief else None
 
 
 def _train(
-    features: str,
+    data: str | Pictures,
     model: str,
     options: TrainingOptions,
     devices: Distribution,
     on_epoch: Callable[[dict[str, float]], None] | None,
     console: Console | None,
 ) -> TrainingResult | None:
-    dataset = FeatureDataset.load(features)
-    start = _load_start(options, dataset)
-    identity = _identity(dataset, options, start)
+    start = _load_start(options, needed=options.self_critical or isinstance(data, Pictures))
+    source = _source(data, start)
+    identity = _identity(source, options, start)
     before = _trained_before(model, identity) if devices.chief else None
     if devices.agree(before is not None):
         (console or Console()).print("trained before, on the same features in the same way")
         return before
-    _check(dataset, model, options, devices)
+    _check(source, model, options, devices)
     keras.utils.set_random_seed(options.seed)
     checkpoints = Checkpoints(model, identity, devices.chief)
     with bar(console) as progress:
-        material = prepare(dataset, options, devices, start, progress)
+        from_layer = data.from_layer if isinstance(data, Pictures) else None
+        material = prepare(source, options, devices, start, progress, from_layer)
         log = EpochLog(progress, material.steps, options.epochs, on_epoch)
         board = Board(model, devices.chief)
         learner = _learner(material, options, devices)
@@ -97,26 +103,33 @@ def _train(
         log.history, log.best_epoch, material.captions, len(material.vocabulary)
     )
     if devices.chief:
-        _save(model, identity, dataset, options, devices, material, result)
+        _save(model, identity, source, options, devices, material, result)
         checkpoints.remove()
     return result
 
 
-def _load_start(options: TrainingOptions, dataset: FeatureDataset) -> Captioner | None:
+def _load_start(options: TrainingOptions, needed: bool) -> Trained | None:
     if options.start:
-        start = Captioner.load(options.start, encoder=False)
-        start.check_encoder(dataset.encoder)
-        return start
-    if options.self_critical:
-        raise UserError("self-critical training goes on from a trained model: give it with --start")
+        return Trained.load(options.start)
+    if needed:
+        raise UserError("this goes on from a trained model: give it with --start MODEL")
     return None
 
 
-def _identity(dataset: FeatureDataset, options: TrainingOptions, start: Captioner | None) -> str:
+def _source(data: str | Pictures, start: Trained | None) -> Source:
+    if isinstance(data, Pictures):
+        return data.source(start.description.encoder, start.encoder_weights)
+    source = of_features(data)
+    if start:
+        start.description.check_encoder(source.encoder)
+    return source
+
+
+def _identity(source: Source, options: TrainingOptions, start: Trained | None) -> str:
     """A hash of all that decides what is learned."""
     return shards.fingerprint(
         {
-            "data": dataset.fingerprint,
+            "data": source.fingerprint,
             "options": {**dataclasses.asdict(options), "start": ""},
             "start": weights_fingerprint(start.decoder) if start else "",
         }
@@ -126,24 +139,21 @@ def _identity(dataset: FeatureDataset, options: TrainingOptions, start: Captione
 def _trained_before(model: str, identity: str) -> TrainingResult | None:
     """The result of an earlier training that this one would repeat, if there is a whole one."""
     try:
-        captioner = Captioner.load(model, encoder=False)
+        trained = Trained.load(model)
         history = json.loads(storage.read_bytes(storage.join(model, "history.json")))
     except (UserError, OSError):
         return None
-    training = captioner.description.training
+    training = trained.description.training
     if not history or training["identity"] != identity:
         return None
-    best, words = training["best_epoch"]["epoch"], len(captioner.vocabulary)
+    best, words = training["best_epoch"]["epoch"], len(trained.vocabulary)
     return TrainingResult(history, best, training["captions"], words)
 
 
-def _check(
-    dataset: FeatureDataset, model: str, options: TrainingOptions, devices: Distribution
-) -> None:
-    if not dataset.counts.get("train"):
+def _check(source: Source, model: str, options: TrainingOptions, devices: Distribution) -> None:
+    if not source.counts.get("train"):
         raise UserError(
-            f"{dataset.directory}: no training images; extract the features with captions "
-            "and splits"
+            f"{source.name}: no training images; extract the features with captions and splits"
         )
     if options.self_critical and devices.name != "one":
         raise UserError("self-critical training runs on one device: --strategy one")
@@ -170,13 +180,13 @@ def _learner(
     )
     # Rewards take the place of people's words: there is nothing to smooth.
     smoothing = 0.0 if options.self_critical else options.label_smoothing
-    return learners.create(material.decoder, make_optimizer, smoothing, devices)
+    return learners.create(material.network, make_optimizer, smoothing, devices)
 
 
 def _save(
     model: str,
     identity: str,
-    dataset: FeatureDataset,
+    source: Source,
     options: TrainingOptions,
     devices: Distribution,
     material: Material,
@@ -184,20 +194,33 @@ def _save(
 ) -> None:
     training = {
         "identity": identity,
-        "data": {"fingerprint": dataset.fingerprint, "images": dataset.counts},
+        "data": {"fingerprint": source.fingerprint, "images": source.counts},
         "captions": result.captions,
         "options": dataclasses.asdict(options),
         "devices": {"strategy": devices.name, "replicas": devices.replicas},
         "best_epoch": result.history[result.best_epoch - 1],
     }
     description = dataclasses.replace(material.description, training=training)
-    captioner = Captioner(
-        description, material.decoder, material.vocabulary, dataset.encoder_weights
-    )
-    captioner.save(model)
+    with _encoder_weights(source, material) as (encoder, weights):
+        description = dataclasses.replace(description, encoder=encoder)
+        Trained(description, material.decoder, material.vocabulary, weights).save(model)
     history = json.dumps(result.history, indent=1) + "\n"
     storage.replace(storage.join(model, "history.json"), history.encode())
     storage.replace(storage.join(model, "curves.png"), pictures.curves(result.history))
     network = pictures.network(material.decoder)
     if network:
         storage.replace(storage.join(model, "model.png"), network)
+
+
+@contextlib.contextmanager
+def _encoder_weights(source: Source, material: Material) -> Iterator[tuple[EncoderSpec, str]]:
+    """The encoder as it is after training, and a file of its weights."""
+    if not isinstance(material.network, EndToEnd):
+        yield source.encoder, source.encoder_weights
+        return
+    learned = material.network.encoder
+    spec = dataclasses.replace(source.encoder, weights=weights_fingerprint(learned))
+    with tempfile.TemporaryDirectory(prefix="captioner-") as directory:
+        file = storage.join(storage.absolute(directory), "encoder.weights.h5")
+        Encoder(spec, learned).save_weights(file)
+        yield spec, file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ CAPTIONS_AT_ONCE = 5
 _LENGTH_CLASSES = 4
 
 
-class Images:
+class FeatureImages:
     """A split's records, held in memory from the first pass on if they fit.
 
     Args:
@@ -49,6 +49,11 @@ class Images:
         """All records, in an order that is the seed's."""
         held = self._dataset.records(self._split, seed) if self._held is None else self._held
         return held.shuffle(max(1, self._at_once), seed, reshuffle_each_iteration=False)
+
+    def survey(self, shown: Callable[[Iterable[Any]], Iterable[Any]]) -> Survey:
+        """Read all of them once, as `shown`."""
+        records = shown(self.in_order().as_numpy_iterator())
+        return survey(records, self._dataset.feature_shape[-1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Measure:
     def _captions(self) -> Iterator[list[int]]:
         """The words of each image's greedy caption, as ids."""
         for start in range(0, len(self._features), _BATCH_SIZE):
-            batch = self._features[start : start + _BATCH_SIZE].astype(np.float32)
+            batch = self._features[start : start + _BATCH_SIZE]
             padding = [(0, _BATCH_SIZE - len(batch))] + [(0, 0)] * (batch.ndim - 1)
             tokens, _ = self._search.predict_on_batch(np.pad(batch, padding))
             for row in tokens[: len(batch), 0].tolist():

@@ -14,15 +14,17 @@ from rich.progress import Progress as Bar
 
 from captioner import decoders
 from captioner.decoders import Decoder
+from captioner.encoders import Encoder
 from captioner.errors import UserError
-from captioner.model import Captioner, Description
-from captioner.records import FeatureDataset
+from captioner.model.trained import Description, Trained
 from captioner.training.distribution import Distribution
-from captioner.training.examples import Batches, Images, length_classes, survey
+from captioner.training.end_to_end import EndToEnd
+from captioner.training.examples import Batches, length_classes
 from captioner.training.fitting import Passes
 from captioner.training.measuring import Measure
 from captioner.training.options import TrainingOptions
 from captioner.training.self_critical import Rewards, SampledBatches, Sampler
+from captioner.training.sources import Images, Source
 from captioner.vocabulary import Vocabulary
 
 
@@ -32,7 +34,8 @@ class Material:
 
     Attributes:
         description: of the model, without how it was trained.
-        decoder: to be trained.
+        decoder: the caption network.
+        network: what is trained: the decoder, or an encoder with it.
         vocabulary: of its tokens.
         passes: what to go over.
         captions: how many there are in the training split.
@@ -41,6 +44,7 @@ class Material:
 
     description: Description
     decoder: Decoder
+    network: Decoder
     vocabulary: Vocabulary
     passes: Passes
     captions: int
@@ -48,67 +52,67 @@ class Material:
 
 
 def prepare(
-    dataset: FeatureDataset,
+    source: Source,
     options: TrainingOptions,
     devices: Distribution,
-    start: Captioner | None,
+    start: Trained | None,
     bar: Bar,
+    from_layer: str | None = None,
 ) -> Material:
-    """Look through the training images, and make the decoder and its input.
+    """Look through the training images, and make the network and its input.
 
     Args:
-        dataset: the features.
+        source: what to train on.
         options: how to train.
         devices: what to train on.
-        start: the model to start from, if any.
+        start: the model to start from, if any. Its encoder learns too if it has one.
         bar: shows how far the look is.
+        from_layer: the first of the encoder's layers that learn; all of them where it is empty.
 
     Raises:
         UserError: the training images have no captions.
     """
-    images = Images(dataset, "train")
-    seen = bar.track(
-        images.in_order().as_numpy_iterator(),
-        dataset.counts["train"],
-        description="reading features",
+    found = source.train.survey(
+        lambda records: bar.track(records, source.counts["train"], description="reading features")
     )
-    found = survey(seen, dataset.feature_shape[-1])
     vocabulary = start.vocabulary if start else found.vocabulary(options.min_count)
     counts = [[len(vocabulary.encode(*pair)) for pair in pairs] for pairs in found.captions]
-    worded = sum(count > 2 for each in counts for count in each)  # more than start and end
+    worded = sum(count > 2 for each in counts for count in each)  # than start and end
     if not worded:
-        raise UserError(f"{dataset.directory}: the training images have no captions")
+        raise UserError(f"{source.name}: the training images have no captions")
     longest = np.array([max(each) for each in counts if each])
     lengths = length_classes(longest, options.max_length)
     batches = Batches(vocabulary, lengths, options.batch_size)
-    description = _describe(dataset, options, start)
+    description = _describe(source, options, start)
     with devices.strategy.scope(), _computing_in(options.precision):
-        decoder = description.create_decoder(vocabulary)
-        if start:
-            decoder.set_weights(start.decoder.get_weights())
-        else:
+        decoder = network = description.create_decoder(vocabulary)
+        if not start:
             decoder.standardise.set_statistics(found.mean, found.variance)
+        else:
+            decoder.set_weights(start.decoder.get_weights())
+            if from_layer is not None:
+                encoder = Encoder.load(source.encoder, source.encoder_weights)
+                network = EndToEnd(encoder, decoder, from_layer)
     if options.self_critical:
-        steps = -(-dataset.counts["train"] // options.batch_size)
-        training = _sampled(images, decoder, vocabulary, options)
+        steps = -(-source.counts["train"] // options.batch_size)
+        training = _sampled(source.train, network, vocabulary, options)
     else:
         steps = batches.steps(found.captions)
-        training = _written(images, batches, options, devices)
-    passes = _passes(dataset, options, devices, batches, decoder, training)
-    return Material(description, decoder, vocabulary, passes, worded, steps)
+        training = _written(source.train, batches, options, devices)
+    passes = _passes(source, options, devices, batches, network, training)
+    return Material(description, decoder, network, vocabulary, passes, worded, steps)
 
 
-def _describe(
-    dataset: FeatureDataset, options: TrainingOptions, start: Captioner | None
-) -> Description:
+def _describe(source: Source, options: TrainingOptions, start: Trained | None) -> Description:
     rates = {"dropout": options.dropout, "word_dropout": options.word_dropout}
-    name = start.description.decoder if start else options.decoder
-    settings = start.description.settings if start else options.settings
+    if start:
+        settings = {**start.description.settings, **rates}
+        return dataclasses.replace(start.description, settings=settings, training={})
     return Description(
-        decoder=name,
-        settings=decoders.all_settings(name, **{**settings, **rates}),
-        encoder=dataset.encoder,
-        feature_shape=dataset.feature_shape,
+        decoder=options.decoder,
+        settings=decoders.all_settings(options.decoder, **options.settings, **rates),
+        encoder=source.encoder,
+        feature_shape=source.shape,
         training={},
     )
 
@@ -118,26 +122,27 @@ def _computing_in(precision: str) -> Iterator[None]:
     """Layers made in here compute in the precision, with weights of float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
-    yield
-    keras.config.set_dtype_policy(before)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _passes(
-    dataset: FeatureDataset,
+    source: Source,
     options: TrainingOptions,
     devices: Distribution,
     batches: Batches,
-    decoder: Decoder,
+    network: Decoder,
     training: Callable[[int, int], Any],
 ) -> Passes:
     figure = "reward" if options.self_critical else "loss"
-    if not dataset.counts.get("dev"):
+    if not source.counts.get("dev"):
         return Passes(training, None, None, figure)
-    images = Images(dataset, "dev")
-    development = devices.batches(batches.of(images.in_order()), options.batch_size)
-    measure = None
-    if options.keep_by == "cider_d":
-        measure = Measure(decoder, batches.vocabulary, images.in_order())
+    images = source.dev.in_order()
+    development = devices.batches(batches.of(images), options.batch_size)
+    by_captions = options.keep_by == "cider_d"
+    measure = Measure(network, batches.vocabulary, images) if by_captions else None
     return Passes(training, development, measure, figure)
 
 
@@ -154,11 +159,11 @@ def _written(
 
 
 def _sampled(
-    images: Images, decoder: Decoder, vocabulary: Vocabulary, options: TrainingOptions
+    images: Images, network: Decoder, vocabulary: Vocabulary, options: TrainingOptions
 ) -> Callable[[int, int], Any]:
-    """The decoder's own captions, an epoch at a time."""
+    """The network's own captions, an epoch at a time."""
     rewards = Rewards(images, vocabulary)
-    draw = Sampler(decoder, vocabulary, options.samples, options.max_length - 1)
+    draw = Sampler(network, vocabulary, options.samples, options.max_length - 1)
 
     def epoch(number: int, first_step: int) -> Any:
         order = images.shuffled(_seed(options, number))

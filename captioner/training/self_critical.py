@@ -19,7 +19,8 @@ from captioner.decoders import Decoder
 from captioner.scoring import CiderD, DocumentFrequencies
 from captioner.search import SearchOptions
 from captioner.search.compiled import Sampling
-from captioner.training.examples import Images, captions_of
+from captioner.training.examples import captions_of
+from captioner.training.sources import Images
 from captioner.vocabulary import PADDING, START, Vocabulary
 
 
@@ -75,7 +76,7 @@ class Sampler:
         """Tokens, int32 [batch, samples, length], of features [batch, *feature_shape]."""
         shape = (len(features), *self._shape)
         uniforms = np.random.default_rng(seed).random(shape, dtype=np.float32)
-        inputs = {"features": features.astype(np.float32), "uniforms": uniforms}
+        inputs = {"features": features, "uniforms": uniforms}
         return self._search.predict_on_batch(inputs)[0]
 
 
