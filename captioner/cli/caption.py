@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from captioner import storage
 from captioner.cli.arguments import (
@@ -14,7 +16,11 @@ from captioner.cli.arguments import (
     positive,
     run_job,
 )
+from captioner.corpora import language_tag
 from captioner.errors import UserError
+
+if TYPE_CHECKING:
+    from captioner.model import Captioner
 
 
 def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
@@ -23,13 +29,7 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     # With --input every further word is the value of one of Beam's flags.
     if not is_job:
         parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files")
-    parser.add_argument(
-        "--model",
-        required=True,
-        action="append",
-        metavar="MODEL",
-        help="made by train; several, each with its --model, caption together",
-    )
+    add_model(parser)
     parser.add_argument(
         "--input", metavar="DIR|LIST|FEATURES", help="a directory, gs://, s3://, list, or features"
     )
@@ -37,6 +37,17 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     add_search(parser)
     add_format(parser, "by default that of the captions there are, or jsonl")
     add_job(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The models that caption."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        action="append",
+        metavar="MODEL",
+        help="made by train; several, each with its --model, caption together",
+    )
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +88,12 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "--top-p", type=float, metavar="P", help="draw from those that make up this probability"
     )
     parser.add_argument("--seed", type=int, metavar="S", help="of what is drawn")
+    parser.add_argument(
+        "--language",
+        type=language_tag,
+        metavar="TAG",
+        help="of the captions, as in the captions that were trained on; the most frequent of them",
+    )
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -102,6 +119,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
 
     search = given(parsed, SearchOptions)
     captioner = Captioner.load(*parsed.model, search=search, encoder=False)
+    _say_language(parsed, captioner)
     options = given(parsed, JobOptions)
     job = caption_images.job(parsed.input, parsed.output, captioner, parsed.format, options)
     work = caption_images.work(job, captioner, parsed.model, search)
@@ -119,5 +137,14 @@ def _caption_now(parsed: argparse.Namespace) -> None:
 
     search = given(parsed, SearchOptions)
     captioner = Captioner.load(*parsed.model, search=search, batch_size=1)
+    _say_language(parsed, captioner)
     for image, caption in zip(parsed.images, captioner.caption(parsed.images), strict=True):
         print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)
+
+
+def _say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:
+    """Where there was a choice and the user made none."""
+    known = captioner.vocabulary.languages
+    if len(known) > 1 and not parsed.language:
+        message = f"captions in {captioner.language}; with --language in {', '.join(known[1:])}"
+        print(message, file=sys.stderr)

@@ -4,7 +4,7 @@
 is a collection that draws itself.
 """
 
-from captioner.corpora.cleaning import clean, join, words
+from captioner.corpora.cleaning import clean, is_unspaced, join, words
 from captioner.corpora.descriptions import write_descriptions
 from captioner.corpora.languages import language_tag
 from captioner.corpora.reading import FORMATS, CaptionedImage, read
@@ -17,6 +17,7 @@ __all__ = [
     "CaptionedImage",
     "CorpusReport",
     "clean",
+    "is_unspaced",
     "join",
     "language_tag",
     "read",

@@ -57,7 +57,7 @@ def join(words: Iterable[str]) -> str:
     """Words as a text: with a space between, but not between characters of unspaced scripts."""
     words = list(words)
     gaps = (
-        "" if _is_unspaced(one[0]) and _is_unspaced(other[0]) else " "
+        "" if is_unspaced(one[0]) and is_unspaced(other[0]) else " "
         for one, other in itertools.pairwise(words)
     )
     return "".join(itertools.chain(*itertools.zip_longest(words, gaps, fillvalue="")))
@@ -83,7 +83,7 @@ def _parts(word: str) -> list[str]:
         return [word]
     parts = [word[0]]
     for character in word[1:]:
-        apart = _is_unspaced(character) or _is_unspaced(parts[-1][0])
+        apart = is_unspaced(character) or is_unspaced(parts[-1][0])
         if apart and not _is_mark(character):
             parts.append(character)
         else:
@@ -92,7 +92,8 @@ def _parts(word: str) -> list[str]:
 
 
 @functools.cache
-def _is_unspaced(character: str) -> bool:
+def is_unspaced(character: str) -> bool:
+    """Whether it is a letter of a script that puts no spaces between its words."""
     return character.isalpha() and bool(_UNSPACED.match(unicodedata.name(character, "")))
 
 

@@ -119,7 +119,10 @@ class Standardise(keras.layers.Layer):
 
 
 class WordDropout(keras.layers.Layer):
-    """Reads a random share of the words as the unknown word; only while training."""
+    """Reads a random share of the words as the unknown word; only while training.
+
+    What a caption begins with, the start or its language, is always read.
+    """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -127,8 +130,9 @@ class WordDropout(keras.layers.Layer):
         self.seeds = keras.random.SeedGenerator()
 
     def call(self, tokens: Any, training: bool = False) -> Any:
-        """Tokens of any shape; those that stand for no word stay as they are."""
+        """Tokens [..., length]; those that stand for no word stay as they are."""
         if not training or not self.rate:
             return tokens
         dropped = keras.random.uniform(ops.shape(tokens), seed=self.seeds) < self.rate
-        return ops.where(ops.logical_and(dropped, tokens > UNKNOWN), UNKNOWN, tokens)
+        word = ops.logical_and(tokens > UNKNOWN, ops.arange(ops.shape(tokens)[-1]) > 0)
+        return ops.where(ops.logical_and(dropped, word), UNKNOWN, tokens)
