@@ -1,0 +1,219 @@
+"""What a captioner makes of its search's options, and several models of one image."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner import captions, cli, decoders
+from captioner.errors import UserError
+from captioner.model import Captioner, Description
+from captioner.search import SearchOptions
+from captioner.vocabulary import START, UNKNOWN, Vocabulary
+from tests import toy_features
+
+WORDS = tuple("a red blue green dog cat ball tree".split())
+SETTINGS = {
+    "attention": {"units": 16, "embedding": 16, "heads": 2},
+    "merge": {"units": 16, "embedding": 16},
+    "transformer": {"units": 16, "layers": 2, "heads": 2},
+}
+FEATURES = np.stack(
+    [toy_features.features(*pair) for pair in itertools.product(range(4), range(3))]
+)
+
+
+def create(directory: Path, name: str, words: tuple[str, ...] = WORDS, layer: str = "") -> str:
+    """A model that was never trained, as a directory."""
+    keras.utils.set_random_seed(0)
+    encoder = toy_features.encoder()
+    weights = f"{directory}/{name}.encoder.weights.h5"
+    encoder.save_weights(weights)
+    spec = dataclasses.replace(encoder.spec, weights="others") if layer else encoder.spec
+    settings = decoders.all_settings(name, **SETTINGS[name])
+    description = Description(name, settings, spec, (toy_features.CHANNELS,), {})
+    vocabulary = Vocabulary(words, ("en", "de"))
+    decoder = description.create_decoder(vocabulary)
+    # Logits of fresh weights are all much the same, and then rounding decides.
+    decoder.set_weights([3 * weight for weight in decoder.get_weights()])
+    Captioner(description, decoder, vocabulary, weights).save(f"{directory}/{name}")
+    return f"{directory}/{name}"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, str]:
+    """One of each kind."""
+    directory = tmp_path_factory.mktemp("models")
+    return {name: create(directory, name) for name in decoders.DECODERS}
+
+
+def load(*models: str, batch_size: int = 4, encoder: bool = False, **options) -> Captioner:
+    search = SearchOptions(**{"max_length": 8} | options)
+    return Captioner.load(*models, search=search, encoder=encoder, batch_size=batch_size)
+
+
+def words_of(found) -> list[list[str]]:
+    return [text.split() for caption in found for text, _ in caption.candidates]
+
+
+def test_models_that_agree_say_what_each_of_them_says(models):
+    model = models["transformer"]
+    alone = load(model).caption_features(FEATURES[:4])
+    thrice = load(model, model, model).caption_features(FEATURES[:4])
+    for mine, its in zip(thrice, alone, strict=True):
+        assert mine.text == its.text
+        assert mine.log_probability == pytest.approx(its.log_probability, abs=1e-4)
+
+
+def test_models_of_all_kinds_caption_together(models):
+    together = load(*models.values()).caption_features(FEATURES)
+    apart = [load(model).caption_features(FEATURES) for model in models.values()]
+    assert len(together) == len(FEATURES)
+    assert all(len(caption.candidates) == 5 for caption in together)
+    assert all(together != its for its in apart)
+
+
+def test_only_models_with_the_same_words_and_features_caption_together(models, tmp_path):
+    other_words = create(tmp_path, "merge", WORDS[::-1])
+    with pytest.raises(UserError, match="attention and .*merge: .* different words"):
+        load(models["attention"], other_words)
+    other_encoder = create(tmp_path, "transformer", layer="other")
+    with pytest.raises(UserError, match="attention and .*transformer: .* different encoders"):
+        load(models["attention"], models["merge"], other_encoder)
+
+
+def test_an_ensemble_is_not_saved_as_a_model(models, tmp_path):
+    with pytest.raises(ValueError, match="ensemble"):
+        load(*models.values()).save(f"{tmp_path}/all")
+
+
+def test_the_fingerprint_covers_each_model_whatever_their_order(models):
+    orders = itertools.chain.from_iterable(
+        itertools.permutations(models.values(), count) for count in (1, 2, 3)
+    )
+    found = [(frozenset(order), load(*order).fingerprint) for order in orders]
+    assert len(set(found)) == len({fingerprint for _, fingerprint in found}) == 7
+
+
+def test_the_fingerprint_covers_each_option(models):
+    others = {
+        "width": 6,
+        "max_length": 9,
+        "length_penalty": 1.0,
+        "candidates": 2,
+        "min_length": 1,
+        "no_repeat_ngram": 3,
+        "forbid": ("dog",),
+        "language": "de",
+        "sample": True,
+        "seed": 1,
+    }
+    drawn = {"temperature": 0.5, "top_k": 3, "top_p": 0.5}
+    assert others.keys() | drawn.keys() == {f.name for f in dataclasses.fields(SearchOptions)}
+    options = [{}, *({name: value} for name, value in others.items())]
+    options += [{"sample": True, name: value} for name, value in drawn.items()]
+    found = {load(models["merge"], **given).fingerprint for given in options}
+    assert len(found) == len(options)
+
+
+def test_as_many_candidates_are_kept_as_are_asked_for(models):
+    whole = load(models["attention"]).caption_features(FEATURES)
+    kept = load(models["attention"], candidates=2).caption_features(FEATURES)
+    assert [caption.candidates for caption in kept] == [caption.candidates[:2] for caption in whole]
+
+
+def test_forbidden_words_are_never_said(models):
+    said = words_of(load(models["merge"]).caption_features(FEATURES))
+    forbidden = tuple(sorted(set(itertools.chain(*said))))[:2]
+    spelt = tuple(word.upper() for word in forbidden)
+    found = load(models["merge"], forbid=(*spelt, "unheard")).caption_features(FEATURES)
+    assert len(forbidden) == 2
+    assert not any(set(words) & set(forbidden) for words in words_of(found))
+    with pytest.raises(UserError, match="'red dog' can't be forbidden"):
+        load(models["merge"], forbid=("red dog",))
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_captions_are_as_long_and_as_varied_as_is_asked_for(models, sample):
+    options = {"sample": sample, "min_length": 5, "no_repeat_ngram": 1}
+    found = words_of(load(models["transformer"], **options).caption_features(FEATURES))
+    assert all(5 <= len(words) == len(set(words)) for words in found)
+
+
+def test_languages_are_never_said(models):
+    captioner = load(models["merge"], sample=True, width=50, temperature=5.0)
+    tokens, _ = captioner.search(FEATURES[:4].astype(np.float32), FEATURES[:4])
+    languages = [captioner.vocabulary.start(tag) for tag in ("en", "de")]
+    assert not np.isin(tokens, [START, UNKNOWN, *languages]).any()
+    assert len(np.unique(tokens)) == len(WORDS) + 2  # with end and padding
+
+
+def test_an_image_is_told_the_same_samples_in_any_batch(models):
+    options = {"sample": True, "width": 3, "temperature": 2.0}
+    expected = load(models["attention"], **options).caption_features(FEATURES)
+    turned = load(models["attention"], batch_size=5, **options).caption_features(FEATURES[::-1])
+    assert [caption.text for caption in turned[::-1]] == [caption.text for caption in expected]
+    again = load(models["attention"], seed=1, **options).caption_features(FEATURES)
+    assert sum(mine.text == its.text for mine, its in zip(again, expected, strict=True)) < 6
+    for caption in expected:
+        by_rank = sorted(caption.candidates, key=_score, reverse=True)
+        assert list(caption.candidates) == by_rank
+
+
+def _score(candidate: tuple[str, float]) -> float:
+    words = min(len(candidate[0].split()) + 1, 8)  # with the end, if it came by then
+    return candidate[1] / ((5 + words) / 6) ** SearchOptions.length_penalty
+
+
+def test_samples_of_pixels_are_the_same_in_any_batch(models):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    options = {"sample": True, "width": 2, "encoder": True}
+    expected = load(models["merge"], **options).caption_pixels(pixels)
+    turned = load(models["merge"], batch_size=5, **options).caption_pixels(pixels[::-1])
+    assert [caption.text for caption in turned[::-1]] == [caption.text for caption in expected]
+
+
+def test_the_job_takes_several_models_and_every_option(models, tmp_path):
+    drawn = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    (tmp_path / "in").mkdir()
+    for number, pixels in enumerate(drawn):
+        Image.fromarray(pixels).save(tmp_path / f"in/{number}.png")
+    flags = [word for directory in models.values() for word in ("--model", directory)]
+    flags += "--width 4 --candidates 2 --min-length 2 --max-length 6 --no-repeat-ngram 2".split()
+    flags += "--forbid dog,cat --language de --length-penalty 1".split()
+    flags += "--sample --temperature 1.5 --top-k 5 --top-p 0.9 --seed 3".split()
+    flags += ["--input", f"{tmp_path}/in", "--output", f"{tmp_path}/out"]
+    assert cli.main(["caption", *flags]) == 0
+    captioner = load(
+        *models.values(),
+        encoder=True,
+        width=4,
+        candidates=2,
+        min_length=2,
+        max_length=6,
+        no_repeat_ngram=2,
+        forbid=("dog", "cat"),
+        language="de",
+        length_penalty=1.0,
+        sample=True,
+        temperature=1.5,
+        top_k=5,
+        top_p=0.9,
+        seed=3,
+    )
+    expected = captioner.caption_pixels(drawn)
+    found = {record.id: record for record in captions.read(f"{tmp_path}/out")}
+    for number, caption in enumerate(expected):
+        record = found[f"{number}.png"]
+        assert record.made_by == captioner.fingerprint
+        assert [text for text, _ in record.candidates] == [text for text, _ in caption.candidates]
+        assert len(record.candidates) == 2
+    (manifest,) = Path(tmp_path, "out/runs").glob("*.json")
+    assert json.loads(manifest.read_text())["asked"]["model"] == list(models.values())
