@@ -65,7 +65,7 @@ def remarks(settings: Settings) -> list[str]:
     return [
         f"--{name}={place}: this bucket is in {location} and the job in {settings.region}: what "
         "goes between them is slow and costs money"
-        for name, place in settings.places.items()
+        for name, place in settings.places
         if (location := _far_away(place, settings.region))
     ]
 
@@ -201,7 +201,7 @@ def _places(settings: Settings) -> Iterator[str]:
     needed = {"input": "the images", "output": "where the results go"}
     if settings.verb == "caption":
         needed["model"] = "made by train"
-    for name, place in settings.places.items():
+    for name, place in settings.places:
         if not place and name in needed:
             yield f"--{name} is missing: gs://…, {needed[name]}"
         elif place and "://" not in place:
@@ -267,7 +267,7 @@ def _make(settings: Settings) -> str:
 
 
 def _places_in_reach(settings: Settings) -> Iterator[str]:
-    for name, place in settings.places.items():
+    for name, place in settings.places:
         try:
             if place and _BUCKET.fullmatch(place):
                 next(storage.level(place), None)

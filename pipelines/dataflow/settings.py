@@ -77,7 +77,7 @@ class Settings:
     job_name: str | None = None
     input: str | None = None
     output: str | None = None
-    model: str | None = None
+    model: Sequence[str] = ()
     captions: str | None = None
     splits: str | None = None
 
@@ -98,10 +98,11 @@ class Settings:
         return f"{name.rstrip('-')}-{mark}"
 
     @property
-    def places(self) -> dict[str, str | None]:
-        """What workers read and write, by the name of its flag."""
-        names = ("input", "output", "model", "captions", "splits")
-        return {name: getattr(self, name) for name in names}
+    def places(self) -> list[tuple[str, str | None]]:
+        """What workers read and write, each with the name of its flag."""
+        names = ("input", "output", "captions", "splits")
+        models = [("model", model) for model in self.model or (None,)]
+        return [*((name, getattr(self, name)) for name in names), *models]
 
 
 _HELP = {
@@ -120,7 +121,6 @@ _HELP = {
     "job-name": ("NAME", "by default the same for the same verb and output"),
     "input": ("gs://…", "the images"),
     "output": ("gs://…", "where features or captions go"),
-    "model": ("gs://…", "made by train, for caption"),
     "captions": ("gs://…", "captions of the images, for extract"),
     "splits": ("gs://…", "lists of the images for training, development and test"),
 }
@@ -157,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, (value, text) in _HELP.items():
         parser.add_argument(f"--{name}", metavar=value, help=text)
+    parser.add_argument(
+        "--model", metavar="gs://…", action="append", help="made by train, for caption; or several"
+    )
     parser.add_argument("--label", metavar="KEY=VALUE", action="append", help="may be repeated")
     parser.add_argument("--no-public-ips", action="store_true", help="private addresses only")
     return parser
@@ -168,7 +171,7 @@ def command(settings: Settings, others: Sequence[str]) -> list[str]:
     Args:
         others: words of the user's own; they come last and so prevail.
     """
-    places = [f"--{name}={place}" for name, place in settings.places.items() if place]
+    places = [f"--{name}={place}" for name, place in settings.places if place]
     batch = [f"--batch-size={_GPU_BATCH}"] if settings.accelerator else []
     return [settings.verb, *places, *batch, *beam_flags(settings), *others]
 

@@ -123,6 +123,17 @@ def test_flags_of_beam_that_would_contradict_are_refused(others: list[str], said
     assert said in problem
 
 
+def test_each_of_several_models_is_checked_and_passed_on() -> None:
+    more = ("--model=gs://my-bucket/other", "--model=models/third")
+    (problem,) = problems(_parsed(*more), [])
+    assert "--model=models/third: is on this machine" in problem
+    words = command(_parsed(*more[:1]), [])
+    assert [word for word in words if word.startswith("--model=")] == [
+        "--model=gs://my-bucket/model",
+        "--model=gs://my-bucket/other",
+    ]
+
+
 def test_all_problems_come_at_once() -> None:
     found = problems(parse(["caption", "--label=X", "--accelerator=t4"])[0], ["--runner=X"])
     assert len(found) == 10
