@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 
 from captioner import __version__
-from captioner.cli import caption, compact, evaluate, extract, scenes, score, train, verify
+from captioner.cli import caption, compact, evaluate, export, extract, scenes, score, train, verify
 from captioner.cli.arguments import Parser
 from captioner.errors import UserError, in_text
 
@@ -122,6 +122,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     caption.add(verbs, any(word.split("=")[0] == "--input" for word in arguments))
     evaluate.add(verbs)
     score.add(verbs)
+    export.add(verbs)
     verify.add(verbs)
     compact.add(verbs)
     return parser
