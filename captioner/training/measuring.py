@@ -53,7 +53,10 @@ class Measure:
                 self._references.append(texts)
                 features.append(record["features"])
         self._features = np.stack(features) if features else np.empty((0,))
-        groups = [[vocabulary.encode(text)[1:-1] for text in group] for group in self._references]
+        groups = [
+            [vocabulary.encode(text, language)[1:-1] for text in group]
+            for group in self._references
+        ]
         self._scorer = CiderD(DocumentFrequencies.of(groups))
         self._prepared = [self._scorer.references(group) for group in groups]
 

@@ -38,7 +38,7 @@ class Rewards:
         for record in images.in_order().as_numpy_iterator():
             texts = [text for text, its in captions_of(record) if its == language]
             if texts:
-                groups[record["id"]] = [vocabulary.encode(text)[1:] for text in texts]
+                groups[record["id"]] = [vocabulary.encode(text, language)[1:] for text in texts]
         self._scorer = CiderD(DocumentFrequencies.of(groups.values()))
         self._prepared = {id: self._scorer.references(group) for id, group in groups.items()}
 
