@@ -215,6 +215,8 @@ def test_two_layers_of_one_network(pixels: np.ndarray) -> None:
         for layer in ("block2_pool", "block1_conv1")
     ]
     np.testing.assert_allclose(both.encode(pixels), np.concatenate(alone, -1), atol=1e-5)
+    deeper = encoders.create(layer="block2_pool", **options)
+    assert both.network.count_params() == deeper.network.count_params()
 
 
 def test_a_saved_pair_gives_the_same_features(pair: Encoder, tmp_path: Path) -> None:

@@ -61,10 +61,8 @@ class Encoder:
         Raises:
             UserError: the file is missing, or holds other weights than the spec names.
         """
-        parts = [
-            networks.up_to(application(network.name, network.image_size), network, spec)
-            for network in spec.networks
-        ]
+        wholes = {part.whole: application(part.name, part.image_size) for part in spec.networks}
+        parts = [networks.up_to(wholes[part.whole], part, spec) for part in spec.networks]
         network = networks.side_by_side(parts, spec.image_size)
         try:
             with storage.local_copy(weights_file) as local:
@@ -93,7 +91,8 @@ def create(
         weights: "imagenet" (downloaded by Keras), "none" (untrained, drawn from `seed`), or the
             path of a weights file for the network without its top. Of several networks those of
             each with "+" between, or the same for all.
-        layer: see `NetworkSpec`; of several networks as `weights`.
+        layer: see `NetworkSpec`; of several networks as `weights`. Several layers of one network
+            with the same weights are had for the price of one.
         features, grid_size: see `EncoderSpec`.
         image_size: side in pixels; each network's own size by default.
         seed: of the untrained weights; without effect on others.
@@ -110,7 +109,13 @@ def create(
         for name, layer, source in zip(names, layers, sources, strict=True)
     )
     spec = EncoderSpec(parts, features, grid_size, "float32", "")
-    made = [_network(part, spec, source, seed) for part, source in zip(parts, sources, strict=True)]
+    wholes = {
+        part.whole: _whole(part, source, seed) for part, source in zip(parts, sources, strict=True)
+    }
+    made = [networks.up_to(wholes[part.whole], part, spec) for part in parts]
+    for network, source in zip(made, sources, strict=True):
+        if source == "none":
+            networks.settle(network, seed)
     network = networks.side_by_side(made, spec.image_size)
     return Encoder(dataclasses.replace(spec, weights=weights_fingerprint(network)), network)
 
@@ -131,17 +136,13 @@ def _for_each(text: str, count: int, what: str) -> list[str]:
     return given if len(given) == count else given * count
 
 
-def _network(part: NetworkSpec, spec: EncoderSpec, weights: str, seed: int) -> keras.Model:
-    """One network of an encoder, with its weights."""
+def _whole(part: NetworkSpec, weights: str, seed: int) -> keras.Model:
+    """A network of an encoder, with its weights."""
     keras.utils.set_random_seed(seed)
-    downloaded = "imagenet" if weights == "imagenet" else None
-    whole = application(part.name, part.image_size, downloaded)
+    whole = application(part.name, part.image_size, "imagenet" if weights == "imagenet" else None)
     if weights not in ("imagenet", "none"):
         _load_weights_of_user(whole, weights)
-    network = networks.up_to(whole, part, spec)
-    if weights == "none":
-        networks.settle(network, seed)
-    return network
+    return whole
 
 
 def _load_weights(network: keras.Model, path: Path) -> None:

@@ -33,7 +33,7 @@ def side_by_side(networks: Sequence[keras.Model], image_size: int) -> keras.Mode
     """What several networks give, one after the other; each takes the pixels in its own size.
 
     Args:
-        networks: from uint8 pixels [N, size, size, 3] to float32 [N, ..., channels].
+        networks: layers of one network, or networks of their own, from uint8 pixels [N, size, size, 3] to float32 [N, ..., channels].
         image_size: side in pixels of the squares that they share.
 
     Raises:
@@ -45,6 +45,9 @@ def side_by_side(networks: Sequence[keras.Model], image_size: int) -> keras.Mode
     if len(set(grids)) > 1:
         sizes = " and ".join(" x ".join(map(str, grid)) for grid in grids)
         raise UserError(f"grids of {sizes} don't go together; average them with --grid-size")
+    if all(network.input is networks[0].input for network in networks):
+        outputs = [network.output for network in networks]
+        return keras.Model(networks[0].input, keras.ops.concatenate(outputs, axis=-1))
     pixels = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")
     outputs = []
     for number, network in enumerate(networks, 1):

@@ -24,6 +24,11 @@ class NetworkSpec:
     image_size: int
     source: str
 
+    @property
+    def whole(self) -> tuple[str, int, str]:
+        """What is the same of parts that are layers of one network."""
+        return self.name, self.image_size, self.source
+
     def __str__(self) -> str:
         place = f" up to {self.layer}" if self.layer else ""
         return f"{self.name}{place}, {self.image_size} px, weights {self.source}"
