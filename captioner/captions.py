@@ -2,7 +2,7 @@
 
 ``captions.schema.json`` beside this module is the specification; every line validates against it.
 A Parquet file holds the same: a column for each property, and the version once more as ``schema``
-in the file's metadata.
+in the file's metadata. The column ``attention`` is there only where some record has it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ _PARQUET_SCHEMA = pyarrow.schema(
     metadata={"schema": str(FORMAT)},
 )
 
+# Only in files of which a record has it.
+_ATTENTION = pyarrow.field(
+    "attention", pyarrow.list_(pyarrow.list_(pyarrow.list_(pyarrow.float64())))
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class CaptionRecord:
@@ -62,6 +67,8 @@ class CaptionRecord:
         language: of the caption, as a BCP 47 tag, or empty where the model knows none.
         made_by: fingerprint of the model and the search settings.
         run: the run that made it. Of several records of one id, that of the latest run holds.
+        attention: where the model looked for each word of the caption: the weights of the grid's
+            places, by word, row and column. None where it wasn't asked for.
     """
 
     id: str
@@ -75,6 +82,7 @@ class CaptionRecord:
     language: str
     made_by: str
     run: str
+    attention: list[list[list[float]]] | None = None
 
     def to_line(self) -> str:
         """The record as one line of JSON."""
@@ -83,7 +91,7 @@ class CaptionRecord:
             {"caption": caption, "log_probability": log_probability}
             for caption, log_probability in self.candidates
         ]
-        return _line({"schema": FORMAT, **values})
+        return _line({"schema": FORMAT, **_without_none(values)})
 
     @classmethod
     def from_line(cls, line: str | bytes) -> CaptionRecord:
@@ -119,7 +127,10 @@ class _ParquetSpool:
         self._rows.append(json.loads(line))
 
     def close(self) -> None:
-        table = pyarrow.Table.from_pylist(self._rows, _PARQUET_SCHEMA)
+        schema = _PARQUET_SCHEMA
+        if any("attention" in row for row in self._rows):
+            schema = schema.append(_ATTENTION)
+        table = pyarrow.Table.from_pylist(self._rows, schema)
         parquet.write_table(table, self._path, compression="zstd")
 
 
@@ -137,7 +148,12 @@ def _read_parquet(path: str) -> Iterator[bytes]:
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches():
             for row in batch.to_pylist():
-                yield _line(row).encode()
+                yield _line(_without_none(row)).encode()
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """A record's values, of which the attention alone may be missing."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _line(values: dict[str, Any]) -> str:

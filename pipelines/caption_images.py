@@ -74,6 +74,7 @@ def to_record(item: Item, language: str, made_by: str, run: str) -> bytes:
         language=language,
         made_by=made_by,
         run=run,
+        attention=caption.attention,
     ).to_line()
     return line.encode()
 

@@ -39,6 +39,7 @@ a_record = st.builds(
     language=text,
     made_by=text,
     run=text,
+    attention=st.none() | st.lists(st.lists(st.lists(st.floats(0, 1), min_size=1), min_size=1)),
 )
 
 
@@ -59,9 +60,20 @@ def test_the_golden_line_can_be_read() -> None:
     assert record.to_line() == line
 
 
+def test_the_golden_line_with_attention_can_be_read() -> None:
+    line = (GOLDEN / "attention.jsonl").read_text()
+    jsonschema.validate(json.loads(line), SCHEMA)
+    record = CaptionRecord.from_line(line)
+    words, weights = record.caption.split(), record.attention
+    assert len(weights) == len(words) == 3
+    assert weights[2] == [[0.0, 0.25, 0.5], [0.0, 0.0, 0.25]]  # two rows of three columns
+    assert record.to_line() == line
+
+
 def test_the_schema_refuses_what_is_no_record() -> None:
     values = json.loads((GOLDEN / "captions.jsonl").read_text())
-    for broken in [{"schema": 2}, {"width": 0}, {"extra": 1}, {"content_hash": "x"}]:
+    no_map = {"attention": [[0.5, 0.5]]}
+    for broken in [{"schema": 2}, {"width": 0}, {"extra": 1}, {"content_hash": "x"}, no_map]:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**values, **broken}, SCHEMA)
 
@@ -101,8 +113,22 @@ def test_the_golden_file_of_each_format_can_be_read(name: str) -> None:
 
 def test_parquet_has_the_columns_of_the_schema_and_its_version() -> None:
     schema = parquet.read_schema(GOLDEN / "captions.parquet")
-    assert set(schema.names) == set(SCHEMA["required"]) == set(SCHEMA["properties"])
+    assert set(schema.names) == set(SCHEMA["required"])
+    assert set(SCHEMA["properties"]) - set(SCHEMA["required"]) == {"attention"}
     assert schema.metadata[b"schema"] == str(SCHEMA["properties"]["schema"]["const"]).encode()
+
+
+def test_parquet_has_a_column_of_attention_where_a_record_has_it(tmp_path: Path) -> None:
+    spool = captions.FORMATS["parquet"].open_spool(str(tmp_path / "some.parquet"))
+    for name in ("captions", "attention"):
+        spool.write((GOLDEN / f"{name}.jsonl").read_bytes())
+    spool.close()
+    table = parquet.read_table(tmp_path / "some.parquet")
+    assert set(table.column_names) == set(SCHEMA["properties"])
+    assert table.schema.metadata[b"schema"] == b"1"
+    missing, there = table["attention"].to_pylist()
+    assert missing is None
+    assert there == json.loads((GOLDEN / "attention.jsonl").read_text())["attention"]
 
 
 def _publish(

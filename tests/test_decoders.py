@@ -24,7 +24,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 def create(name: str, shape: tuple[int, ...], **settings: float) -> Decoder:
     keras.utils.set_random_seed(0)
-    return decoders.create(name, VOCABULARY_SIZE, shape, **SMALL[name], **settings)
+    return decoders.create(name, VOCABULARY_SIZE, shape, **SMALL[name] | settings)
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -188,6 +188,41 @@ def test_which_decoders_tell_the_places_of_a_grid_apart(name, sees_places):
     decoder, features = create(name, (2, 3, 6)), draw(2, 2, 3, 6)
     turned = logits(decoder, features[:, ::-1])
     assert np.allclose(turned, logits(decoder, features), atol=1e-6) != sees_places
+
+
+attending = pytest.mark.parametrize("name", ["attention", "transformer"])
+
+
+@attending
+def test_where_it_looks_is_told_by_shares_of_the_places(name):
+    decoder, features = create(name, (2, 3, 6)), draw(2, 2, 3, 6)
+    memory, state = decoder.begin(*as_tensors(features))
+    weights = np.asarray(decoder.attend(memory, state, *as_tensors(TOKENS)))
+    assert decoder.attends
+    assert weights.shape == (2, 5, 6)
+    assert weights.sum(-1) == pytest.approx(np.ones((2, 5)), abs=1e-5)
+    assert weights.min() >= 0
+    assert weights.std(axis=(0, 1)).min() > 0
+    fewer = decoder.attend(memory, state, *as_tensors(TOKENS[:, :2]))
+    assert np.asarray(fewer) == pytest.approx(weights[:, :2], abs=1e-5)
+
+
+@attending
+def test_where_it_looks_is_what_it_sees(name):
+    decoder, features = create(name, (2, 3, 6), heads=1), draw(1, 2, 3, 6)
+    memory, state = decoder.begin(*as_tensors(features))
+    # The keys and values of the last layer, of which there may be but one.
+    *others, (key, value) = memory if name == "transformer" else (memory,)
+    rebuilt = lambda *pair: (*others, pair) if name == "transformer" else pair  # noqa: E731
+    sharp, word = 1e6 * key, ops.convert_to_tensor([[4]], "int32")
+    (weights,) = np.asarray(decoder.attend(rebuilt(sharp, value), state, word))[0]
+    place = int(weights.argmax())
+    assert weights[place] == pytest.approx(1)
+    expected, _ = decoder.advance(rebuilt(sharp, value), state, word)
+    for changed in range(6):
+        there = ops.one_hot(changed, 6)[None, :, None, None]
+        found, _ = decoder.advance(rebuilt(sharp, value + there), state, word)
+        assert np.allclose(found, expected, atol=1e-5) == (changed != place)
 
 
 @each_decoder

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from PIL import Image
 
-from captioner import captions, cli, decoders
+from captioner import captions, cli, decoders, encoders
+from captioner.encoders import Encoder
 from captioner.errors import UserError
 from captioner.model import Captioner, Description
 from captioner.search import SearchOptions
 from captioner.vocabulary import START, UNKNOWN, Vocabulary
 from tests import toy_features
 
+SCHEMA = json.loads(resources.files("captioner").joinpath("captions.schema.json").read_text())
 WORDS = tuple("a red blue green dog cat ball tree".split())
 SETTINGS = {
     "attention": {"units": 16, "embedding": 16, "heads": 2},
@@ -30,15 +36,23 @@ FEATURES = np.stack(
 )
 
 
-def create(directory: Path, name: str, words: tuple[str, ...] = WORDS, layer: str = "") -> str:
+@functools.cache
+def grid_encoder() -> Encoder:
+    """Two rows of two places."""
+    layer = {"layer": "Conv1_relu", "features": "grid", "grid_size": 2}
+    return encoders.create("mobilenetv2", "none", image_size=32, **layer)
+
+
+def create(
+    directory: Path, name: str, words: tuple[str, ...] = WORDS, encoder: Encoder | None = None
+) -> str:
     """A model that was never trained, as a directory."""
+    encoder = encoder or toy_features.encoder()
     keras.utils.set_random_seed(0)
-    encoder = toy_features.encoder()
     weights = f"{directory}/{name}.encoder.weights.h5"
     encoder.save_weights(weights)
-    spec = dataclasses.replace(encoder.spec, weights="others") if layer else encoder.spec
     settings = decoders.all_settings(name, **SETTINGS[name])
-    description = Description(name, settings, spec, (toy_features.CHANNELS,), {})
+    description = Description(name, settings, encoder.spec, encoder.feature_shape, {})
     vocabulary = Vocabulary(words, ("en", "de"))
     decoder = description.create_decoder(vocabulary)
     # Logits of fresh weights are all much the same, and then rounding decides.
@@ -52,6 +66,13 @@ def models(tmp_path_factory) -> dict[str, str]:
     """One of each kind."""
     directory = tmp_path_factory.mktemp("models")
     return {name: create(directory, name) for name in decoders.DECODERS}
+
+
+@pytest.fixture(scope="module")
+def grid_models(tmp_path_factory) -> dict[str, str]:
+    """One of each kind, of a grid of places."""
+    directory = tmp_path_factory.mktemp("models")
+    return {name: create(directory, name, encoder=grid_encoder()) for name in decoders.DECODERS}
 
 
 def load(*models: str, batch_size: int = 4, encoder: bool = False, **options) -> Captioner:
@@ -84,7 +105,7 @@ def test_only_models_with_the_same_words_and_features_caption_together(models, t
     other_words = create(tmp_path, "merge", WORDS[::-1])
     with pytest.raises(UserError, match="attention and .*merge: .* different words"):
         load(models["attention"], other_words)
-    other_encoder = create(tmp_path, "transformer", layer="other")
+    other_encoder = create(tmp_path, "transformer", encoder=grid_encoder())
     with pytest.raises(UserError, match="attention and .*transformer: .* different encoders"):
         load(models["attention"], models["merge"], other_encoder)
 
@@ -95,14 +116,14 @@ def test_an_ensemble_is_not_saved_as_a_model(models, tmp_path):
 
 
 def test_the_fingerprint_covers_each_model_whatever_their_order(models):
-    orders = itertools.chain.from_iterable(
-        itertools.permutations(models.values(), count) for count in (1, 2, 3)
-    )
-    found = [(frozenset(order), load(*order).fingerprint) for order in orders]
-    assert len(set(found)) == len({fingerprint for _, fingerprint in found}) == 7
+    first, second, third = models.values()
+    orders = [(first,), (second,), (first, second), (second, first)]
+    orders += [(first, second, third), (third, first, second)]
+    found = {(frozenset(order), load(*order).fingerprint) for order in orders}
+    assert len(found) == len({fingerprint for _, fingerprint in found}) == 4
 
 
-def test_the_fingerprint_covers_each_option(models):
+def test_the_fingerprint_covers_each_option(grid_models):
     others = {
         "width": 6,
         "max_length": 9,
@@ -116,10 +137,11 @@ def test_the_fingerprint_covers_each_option(models):
         "seed": 1,
     }
     drawn = {"temperature": 0.5, "top_k": 3, "top_p": 0.5}
-    assert others.keys() | drawn.keys() == {f.name for f in dataclasses.fields(SearchOptions)}
-    options = [{}, *({name: value} for name, value in others.items())]
+    named = {*others, *drawn, "attention"}
+    assert named == {field.name for field in dataclasses.fields(SearchOptions)}
+    options = [{}, {"attention": True}, *({name: value} for name, value in others.items())]
     options += [{"sample": True, name: value} for name, value in drawn.items()]
-    found = {load(models["merge"], **given).fingerprint for given in options}
+    found = {load(grid_models["attention"], **given).fingerprint for given in options}
     assert len(found) == len(options)
 
 
@@ -180,11 +202,75 @@ def test_samples_of_pixels_are_the_same_in_any_batch(models):
     assert [caption.text for caption in turned[::-1]] == [caption.text for caption in expected]
 
 
-def test_the_job_takes_several_models_and_every_option(models, tmp_path):
+GRIDS = np.random.default_rng(0).normal(size=(6, 2, 2, toy_features.CHANNELS)).astype(np.float32)
+
+
+def looks(captioner: Captioner, number: int, text: str) -> np.ndarray:
+    """Where a single decoder looks for each word of a caption."""
+    decoder, vocabulary = captioner.decoder, captioner.vocabulary
+    tokens = ops.convert_to_tensor([vocabulary.encode(text, "en")[:-2]])
+    memory, state = decoder.begin(ops.convert_to_tensor(GRIDS[number : number + 1]))
+    return np.asarray(decoder.attend(memory, state, tokens)).reshape(-1, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["attention", "transformer"])
+def test_it_is_told_where_the_model_looked_for_each_word(grid_models, name):
+    captioner = load(grid_models[name], attention=True, min_length=1)
+    for number, caption in enumerate(captioner.caption_features(GRIDS)):
+        assert len(caption.attention) == len(caption.text.split())
+        expected = looks(captioner, number, caption.text)
+        assert np.array(caption.attention) == pytest.approx(expected, abs=1e-4)
+    assert load(grid_models[name]).caption_features(GRIDS)[0].attention is None
+
+
+def test_an_ensemble_looks_where_its_models_do_on_average(grid_models):
+    models = [grid_models["attention"], grid_models["transformer"]]
+    captioner = load(*models, attention=True, min_length=1)
+    alone = [load(model) for model in models]
+    for number, caption in enumerate(captioner.caption_features(GRIDS)):
+        expected = np.mean([looks(model, number, caption.text) for model in alone], axis=0)
+        assert np.array(caption.attention) == pytest.approx(expected, abs=1e-4)
+
+
+def test_where_there_is_no_attention_the_user_is_told(models, grid_models):
+    for kinds in (["merge"], ["attention", "merge"]):
+        with pytest.raises(UserError, match="--decoder attention or transformer"):
+            load(*(grid_models[name] for name in kinds), attention=True)
+    with pytest.raises(UserError, match="--features grid"):
+        load(models["attention"], attention=True)
+
+
+def write_images(directory: Path) -> np.ndarray:
+    """Six images of noise; their pixels."""
     drawn = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
-    (tmp_path / "in").mkdir()
+    directory.mkdir()
     for number, pixels in enumerate(drawn):
-        Image.fromarray(pixels).save(tmp_path / f"in/{number}.png")
+        Image.fromarray(pixels).save(directory / f"{number}.png")
+    return drawn
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_the_job_keeps_where_the_model_looked(grid_models, tmp_path, format):
+    write_images(tmp_path / "in")
+    places = ["--input", f"{tmp_path}/in", "--output", f"{tmp_path}/out", "--format", format]
+    model = ["--model", grid_models["transformer"], "--attention", "--min-length", "1"]
+    assert cli.main(["caption", *places, *model]) == 0
+    found = list(captions.read(f"{tmp_path}/out"))
+    assert len(found) == 6
+    for record in found:
+        jsonschema.validate(json.loads(record.to_line()), SCHEMA)
+        assert np.shape(record.attention) == (len(record.caption.split()), 2, 2)
+
+
+def test_attention_is_not_for_captions_that_are_only_shown(grid_models, tmp_path, capsys):
+    write_images(tmp_path / "in")
+    command = ["caption", f"{tmp_path}/in/0.png", "--model", grid_models["attention"]]
+    assert cli.main([*command, "--attention"]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
+def test_the_job_takes_several_models_and_every_option(models, tmp_path):
+    drawn = write_images(tmp_path / "in")
     flags = [word for directory in models.values() for word in ("--model", directory)]
     flags += "--width 4 --candidates 2 --min-length 2 --max-length 6 --no-repeat-ngram 2".split()
     flags += "--forbid dog,cat --language de --length-penalty 1".split()

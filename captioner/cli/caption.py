@@ -35,6 +35,12 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     )
     parser.add_argument("--output", metavar="OUT", help="where the captions go")
     add_search(parser)
+    parser.add_argument(
+        "--attention",
+        action="store_true",
+        default=None,
+        help="also keep where the model looked for each word; needs features of a grid",
+    )
     add_format(parser, "by default that of the captions there are, or jsonl")
     add_job(parser)
 
@@ -132,6 +138,8 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     for image in parsed.images:
         if not storage.exists(image):
             raise UserError(f"{image}: no such image")
+    if parsed.attention:
+        raise UserError("--attention is kept in a job's records: give --input and --output")
     from captioner.model import Captioner
     from captioner.search import SearchOptions
 

@@ -7,7 +7,7 @@ from typing import Any
 from keras import layers, ops
 
 from captioner.decoders.base import Decoder, State
-from captioner.decoders.heads import check_heads, split_heads
+from captioner.decoders.heads import check_heads, mean_weights, split_heads
 from captioner.decoders.places import Places
 
 
@@ -25,6 +25,8 @@ class AttentionDecoder(Decoder):
         heads: of the attention; a divisor of `units`.
         dropout: of the places, of the words' vectors and before the logits.
     """
+
+    attends = True
 
     def __init__(
         self,
@@ -60,15 +62,24 @@ class AttentionDecoder(Decoder):
 
     def advance(self, memory: State, state: State, tokens: Any) -> tuple[Any, State]:
         """See `Decoder.advance`."""
+        read, query, state = self._read(memory, state, tokens)
+        seen = ops.reshape(ops.dot_product_attention(query, *memory), ops.shape(read))
+        joined = self.joined(ops.concatenate([read, seen], axis=-1))
+        logits = self.logits(self.joined_dropout(joined))
+        return ops.cast(logits, "float32"), state
+
+    def attend(self, memory: State, state: State, tokens: Any) -> Any:
+        """See `Decoder.attend`."""
+        _, query, _ = self._read(memory, state, tokens)
+        return ops.reshape(mean_weights(query, memory[0]), (*ops.shape(tokens), self.cell_count))
+
+    def _read(self, memory: State, state: State, tokens: Any) -> tuple[Any, Any, State]:
+        """What is made of each word, what it asks the places, and the state after the last."""
         words = self.embedding_dropout(self.embedding(tokens))
         read, *state = self.lstm(words, initial_state=list(state))
         # Hypotheses of one image are further queries to the same places.
         query = ops.reshape(self.query(read), (ops.shape(memory[0])[0], -1, read.shape[-1]))
-        seen = ops.dot_product_attention(self._split(query), *memory)
-        seen = ops.reshape(seen, ops.shape(read))
-        joined = self.joined(ops.concatenate([read, seen], axis=-1))
-        logits = self.logits(self.joined_dropout(joined))
-        return ops.cast(logits, "float32"), tuple(state)
+        return read, self._split(query), tuple(state)
 
     def _split(self, values: Any) -> Any:
         return split_heads(values, self.heads)

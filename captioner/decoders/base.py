@@ -30,7 +30,12 @@ class Decoder(keras.Model, abc.ABC):
         feature_shape: of one image's features, (channels,) or (rows, columns, channels).
         word_dropout: the share of words that are read as the unknown word while training. It
             makes the network look at the picture instead of guessing from the words before.
+
+    Attributes:
+        attends: whether it can tell where it looks, by `attend`.
     """
+
+    attends = False
 
     def __init__(self, feature_shape: tuple[int, ...], word_dropout: float) -> None:
         super().__init__()
@@ -66,6 +71,19 @@ class Decoder(keras.Model, abc.ABC):
             The logits of the word after each, float32 [rows, length, vocabulary], and the state
             after the last.
         """
+
+    def attend(self, memory: State, state: State, tokens: Any) -> Any:
+        """Where it looks for the word after each.
+
+        Args:
+            memory, state: from `begin`, without a length.
+            tokens: int32 [rows, length].
+
+        Returns:
+            float32 [rows, length, cells]: the weights of the places, whose sum is 1; the mean over
+            the heads of the attention, and of several layers that of the last.
+        """
+        raise NotImplementedError
 
     def call(self, inputs: dict[str, Any]) -> Any:
         """The logits of every next word of whole captions.

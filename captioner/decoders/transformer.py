@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from captioner.decoders.base import Decoder, State
-from captioner.decoders.heads import check_heads, split_heads
+from captioner.decoders.heads import check_heads, mean_weights, split_heads
 from captioner.decoders.places import Places
 
 
@@ -32,6 +32,8 @@ class TransformerDecoder(Decoder):
         heads: of each attention; a divisor of `units`.
         dropout: of the places, of the words' vectors and of what each part of a layer adds.
     """
+
+    attends = True
 
     def __init__(
         self,
@@ -66,18 +68,35 @@ class TransformerDecoder(Decoder):
 
     def advance(self, memory: State, state: State, tokens: Any) -> tuple[Any, State]:
         """See `Decoder.advance`."""
-        count = ops.shape(tokens)[1]
         read, pasts = state or (ops.zeros_like(tokens[:, 0]), ((),) * len(self.blocks))
-        positions = read[:, None] + ops.arange(count, dtype="int32")
-        vectors = math.sqrt(self.units) * self.embedding(tokens)
-        places = ops.cast(sinusoids(positions, self.units), vectors.dtype)
-        words = self.embedding_dropout(vectors + places)
+        words, positions = self._words(tokens, read)
         known = []
         for block, picture, past in zip(self.blocks, memory, pasts, strict=True):
             words, now = block(words, positions, picture, past)
             known.append(now)
         logits = ops.cast(self.embedding(self.norm(words), reverse=True), "float32")
-        return logits, (read + count, tuple(known)) if state else ()
+        return logits, (read + ops.shape(tokens)[1], tuple(known)) if state else ()
+
+    def attend(self, memory: State, state: State, tokens: Any) -> Any:
+        """See `Decoder.attend`."""
+        words, positions = self._words(tokens, ops.zeros_like(tokens[:, 0]))
+        *others, last = self.blocks
+        for block, picture in zip(others, memory[:-1], strict=True):
+            words, _ = block(words, positions, picture, ())
+        weights = last.look(words, positions, memory[-1])
+        return ops.reshape(weights, (*ops.shape(tokens), self.cell_count))
+
+    def _words(self, tokens: Any, read: Any) -> tuple[Any, Any]:
+        """The vectors of words, [rows, count, units], and where they are, int32 [rows, count].
+
+        Args:
+            tokens: int32 [rows, count].
+            read: int32 [rows], how many words were read before.
+        """
+        positions = read[:, None] + ops.arange(ops.shape(tokens)[1], dtype="int32")
+        vectors = math.sqrt(self.units) * self.embedding(tokens)
+        places = ops.cast(sinusoids(positions, self.units), vectors.dtype)
+        return self.embedding_dropout(vectors + places), positions
 
 
 class Block(keras.layers.Layer):
@@ -110,15 +129,24 @@ class Block(keras.layers.Layer):
         Returns:
             What `words` become, and the keys and values of the words before and of these.
         """
+        words, known = self._listen(words, positions, past)
+        words += self.dropout(self.picture(self.picture_norm(words), picture))
+        words += self.dropout(self.outer(self.inner(self.inner_norm(words))))
+        return words, known
+
+    def look(self, words: Any, positions: Any, picture: State) -> Any:
+        """How much each word looks at each place; see `mean_weights`."""
+        words, _ = self._listen(words, positions, ())
+        return self.picture.look(self.picture_norm(words), picture)
+
+    def _listen(self, words: Any, positions: Any, past: State) -> tuple[Any, State]:
+        """The words after they looked at those before, and what is known of all of these."""
         normal = self.words_norm(words)
         known = now = self.words.remember(normal)
         if past:
             known = tuple(_keep(*pair, positions) for pair in zip(past, now, strict=True))
         before = positions[:, None, :, None] >= ops.arange(ops.shape(known[0])[1])
-        words += self.dropout(self.words(normal, known, before))
-        words += self.dropout(self.picture(self.picture_norm(words), picture))
-        words += self.dropout(self.outer(self.inner(self.inner_norm(words))))
-        return words, known
+        return words + self.dropout(self.words(normal, known, before)), known
 
 
 class Attention(keras.layers.Layer):
@@ -150,10 +178,18 @@ class Attention(keras.layers.Layer):
             known: from `remember`.
             visible: bool [rows, 1, count, length], what may be seen; all of it without.
         """
+        seen = ops.dot_product_attention(self._ask(asking, known), *known, mask=visible)
+        return self.joined(ops.reshape(seen, ops.shape(asking)))
+
+    def look(self, asking: Any, known: State) -> Any:
+        """How much is seen of what is known; see `mean_weights`."""
+        return mean_weights(self._ask(asking, known), known[0])
+
+    def _ask(self, asking: Any, known: State) -> Any:
+        """The queries, [batch, count, heads, units / heads], with as many rows as are known."""
         batch = ops.shape(known[0])[0]
         query = ops.reshape(self.query(asking), (batch, -1, asking.shape[-1]))
-        seen = ops.dot_product_attention(split_heads(query, self.heads), *known, mask=visible)
-        return self.joined(ops.reshape(seen, ops.shape(asking)))
+        return split_heads(query, self.heads)
 
 
 def sinusoids(positions: Any, units: int) -> Any:

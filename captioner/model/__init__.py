@@ -26,12 +26,15 @@ from captioner.decoders import Decoder
 from captioner.encoders import Encoder, weights_fingerprint
 from captioner.errors import UserError
 from captioner.model.trained import FORMAT, Description, Trained, load_alike
-from captioner.search import BeamSearch, Ensemble, Search, SearchOptions
+from captioner.search import Ensemble, Search, SearchOptions
+from captioner.search.ensemble import members
 from captioner.vocabulary import Vocabulary
 
-__all__ = ["FORMAT", "BeamSearch", "Caption", "Captioner", "Description"]
+__all__ = ["FORMAT", "Caption", "Captioner", "Description"]
 
 BATCH_SIZE = 32
+
+_DIGITS = 4  # of the weights of attention, after the point
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +45,14 @@ class Caption:
         text: the best candidate.
         log_probability: natural logarithm of its probability, summed over its words and its end.
         candidates: (text, log-probability), best first by the search's own ranking.
+        attention: where the model looked for each word of `text`: the weights of the grid's places,
+            by word, row and column. None where it wasn't asked for.
     """
 
     text: str
     log_probability: float
     candidates: tuple[tuple[str, float], ...]
+    attention: list[list[list[float]]] | None = None
 
 
 class Captioner:
@@ -89,7 +95,7 @@ class Captioner:
         self.language = self.search.language
         self.fingerprint = shards.fingerprint(
             {
-                "decoders": sorted(map(weights_fingerprint, _members(decoder))),
+                "decoders": sorted(map(weights_fingerprint, members(decoder))),
                 "vocabulary": vocabulary.fingerprint,
                 "encoder": description.encoder.fingerprint,
                 "search": dataclasses.asdict(search) | {"language": self.language},
@@ -188,17 +194,22 @@ class Captioner:
 
     def _caption(self, features: np.ndarray, given: np.ndarray) -> list[Caption]:
         """Caption a full batch by its features; `given` is what these were made of."""
-        found = zip(*self.search(features, given), strict=True)
-        return [self._to_caption(*pair) for pair in found]
+        tokens, log_probabilities = self.search(features, given)
+        maps = self.search.attend(features, tokens[:, 0])
+        found = zip(tokens, log_probabilities, maps, strict=True)
+        return [self._to_caption(*parts) for parts in found]
 
-    def _to_caption(self, tokens: np.ndarray, log_probabilities: np.ndarray) -> Caption:
-        """From tokens [width, length] and log-probabilities [width]."""
+    def _to_caption(
+        self, tokens: np.ndarray, log_probabilities: np.ndarray, weights: np.ndarray | None
+    ) -> Caption:
+        """From tokens [width, length], log-probabilities [width] and [words, rows, columns]."""
         candidates = tuple(
             (self.vocabulary.decode(ids), float(log_probability))
             for ids, log_probability in zip(tokens, log_probabilities, strict=True)
             if np.isfinite(log_probability)
         )
-        return Caption(*candidates[0], candidates)
+        attention = None if weights is None else weights.astype(float).round(_DIGITS).tolist()
+        return Caption(*candidates[0], candidates, attention)
 
 
 def _pixels(image: str | bytes | Image.Image | np.ndarray, size: int) -> np.ndarray:
@@ -214,7 +225,3 @@ def _pixels(image: str | bytes | Image.Image | np.ndarray, size: int) -> np.ndar
     except (OSError, images.ImageError) as error:
         name = image if isinstance(image, str) else "the image"
         raise UserError(f"{name}: {error}") from error
-
-
-def _members(decoder: Decoder | Ensemble) -> list[Decoder]:
-    return decoder.decoders if isinstance(decoder, Ensemble) else [decoder]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,12 +11,13 @@ import numpy as np
 from keras import ops
 
 from captioner.errors import UserError
+from captioner.search.attention import AttentionMaps
 from captioner.search.beam import beam_search, scores
 from captioner.search.constraints import Constraints
 from captioner.search.ensemble import AnyDecoder
 from captioner.search.options import SearchOptions
 from captioner.search.sampling import sample
-from captioner.vocabulary import START, Vocabulary
+from captioner.vocabulary import END, PADDING, START, Vocabulary
 
 
 class BeamSearch(keras.Model):
@@ -93,7 +95,8 @@ class Search:
         language: of the captions, a BCP 47 tag, or empty where the vocabulary knows none.
 
     Raises:
-        UserError: what is to be forbidden is not a word, or the vocabulary lacks the language.
+        UserError: what is to be forbidden is not a word, the vocabulary lacks the language, or
+            there is no attention to tell of.
     """
 
     def __init__(self, decoder: AnyDecoder, options: SearchOptions, vocabulary: Vocabulary) -> None:
@@ -103,6 +106,7 @@ class Search:
         kind = Sampling if options.sample else BeamSearch
         start = vocabulary.start(self.language)
         self.model = kind(decoder, options, (*starts, *words), start)
+        self._maps = AttentionMaps(decoder, start) if options.attention else None
         self.options = options
         self.kept = options.candidates or options.width
 
@@ -123,6 +127,23 @@ class Search:
             inputs = {"features": features, "uniforms": np.stack([*map(self._uniforms, images)])}
         tokens, log_probabilities = self.model.predict_on_batch(inputs)
         return tokens[:, : self.kept], log_probabilities[:, : self.kept]
+
+    def attend(self, features: np.ndarray, tokens: np.ndarray) -> Sequence[np.ndarray | None]:
+        """Where the model looks for each word of a caption of each image.
+
+        Args:
+            features: float32 [batch, *feature_shape].
+            tokens: int32 [batch, length], as found.
+
+        Returns:
+            Of each image the weights of its places, float32 [words, rows, columns]; None where they
+            were not asked for.
+        """
+        if self._maps is None:
+            return [None] * len(tokens)
+        maps = self._maps.predict_on_batch({"features": features, "tokens": tokens})
+        counts = np.sum((tokens != END) & (tokens != PADDING), axis=1)
+        return [weights[:count] for weights, count in zip(maps, counts, strict=True)]
 
     def _uniforms(self, image: np.ndarray) -> np.ndarray:
         generator = np.random.default_rng((self.options.seed, zlib.crc32(image.tobytes())))

@@ -44,3 +44,8 @@ class Ensemble(keras.layers.Layer):
 
 
 AnyDecoder = Decoder | Ensemble
+
+
+def members(decoder: AnyDecoder) -> list[Decoder]:
+    """The decoders of an ensemble, or the one there is."""
+    return decoder.decoders if isinstance(decoder, Ensemble) else [decoder]

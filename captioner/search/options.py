@@ -21,6 +21,7 @@ class SearchOptions:
         sample: whether to draw captions at random rather than search for the most probable.
         temperature, top_k, top_p: see `sample`.
         seed: of what is drawn. Equal seeds draw the same captions for equal images.
+        attention: whether to tell where the model looks for each word of the best caption.
         language: of the captions, one of the vocabulary's; empty for the most frequent.
 
     Raises:
@@ -39,6 +40,7 @@ class SearchOptions:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    attention: bool = False
     language: str = ""
 
     def __post_init__(self) -> None:
