@@ -80,7 +80,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accumulate", type=positive, metavar="N", help="steps whose gradients are one"
     )
-    parser.add_argument("--learning-rate", type=float, metavar="R", help="the highest")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="the highest; what suits")
     parser.add_argument("--warmup", type=float, metavar="P", help="share of the steps it rises for")
     parser.add_argument("--schedule", choices=("cosine", "constant"), help="what it does then")
     parser.add_argument("--weight-decay", type=float, metavar="R", help="as a share of it")

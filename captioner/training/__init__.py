@@ -63,7 +63,7 @@ def train(
         UserError: there is nothing to train on, or `model` can't be written; before training. Or
             another worker is no longer there.
     """
-    options = options or TrainingOptions()
+    options = _with_rate(options or TrainingOptions(), data)
     devices = distribution.create(strategy)
     if not devices.chief:
         on_epoch, console = None, Console(quiet=True)
@@ -71,6 +71,14 @@ def train(
         result = _train(data, model, options, devices, on_epoch, console)
         devices.agree(True)  # the others wait until the model is there
     return result if devices.chief else None
+
+
+def _with_rate(options: TrainingOptions, data: str | Pictures) -> TrainingOptions:
+    if options.learning_rate is not None:
+        return options
+    usual = 5e-5 if options.self_critical else 1e-3
+    rate = 1e-5 if isinstance(data, Pictures) else usual
+    return dataclasses.replace(options, learning_rate=rate)
 
 
 def _train(

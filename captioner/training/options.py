@@ -28,7 +28,8 @@ class TrainingOptions:
         batch_size: images a step, over all devices, with up to `examples.CAPTIONS_AT_ONCE`
             captions each.
         accumulate: steps whose mean gradient is applied at once.
-        learning_rate: the highest.
+        learning_rate: the highest; None for what usually suits the kind of training: 1e-3, 5e-5 if
+            it is self-critical, 1e-5 if the encoder learns too.
         warmup: share of the steps over which the learning rate rises from 0.
         schedule: what it does then: it falls to 0 as a "cosine", or stays "constant".
         weight_decay: share of the learning rate by which weights shrink each step.
@@ -54,7 +55,7 @@ class TrainingOptions:
     keep_by: str = "cider_d"
     batch_size: int = 32
     accumulate: int = 1
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     warmup: float = 0.0
     schedule: str = "cosine"
     weight_decay: float = 0.01
