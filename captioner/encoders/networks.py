@@ -33,7 +33,8 @@ def side_by_side(networks: Sequence[keras.Model], image_size: int) -> keras.Mode
     """What several networks give, one after the other; each takes the pixels in its own size.
 
     Args:
-        networks: layers of one network, or networks of their own, from uint8 pixels [N, size, size, 3] to float32 [N, ..., channels].
+        networks: layers of one network, or networks of their own, from uint8 pixels [N, size,
+            size, 3] to float32 [N, ..., channels].
         image_size: side in pixels of the squares that they share.
 
     Raises:
