@@ -87,7 +87,7 @@ class Checkpoints:
                 lists = {name: _list(found, name) for name in ("best", "learner")}
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
             return None  # no whole file of ours: the training begins anew
         figures = [tuple(pair) for pair in told.pop("figures")]
         return Progress(**told, figures=figures, **lists)
