@@ -1,0 +1,85 @@
+"""From features to batches: what is trained on, and in what order."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from captioner.records import FeatureDataset
+from captioner.training import examples
+from captioner.training.examples import Batches
+from captioner.vocabulary import PADDING, START, Vocabulary
+from tests import toy_features, toy_training
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return toy_training.write_features(tmp_path_factory)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_every_caption_comes_once_an_epoch_in_another_order(features, monkeypatch, in_memory):
+    if not in_memory:
+        monkeypatch.setattr(examples, "_MEMORY_BYTES", 500)
+    dataset = FeatureDataset.load(features)
+    images = examples.FeatureImages(dataset, "train")
+    survey = examples.survey(images.in_order().as_numpy_iterator(), 32)
+    texts = [text for captions in survey.captions for text, _ in captions]
+    vocabulary = survey.vocabulary(min_count=1)
+    batches = Batches(vocabulary, (5, 8), 7)
+    epochs = []
+    for seed in (0, 1, 0):
+        steps = list(batches.of(images.shuffled(seed)).as_numpy_iterator())
+        rows = [row for inputs, _, _ in steps for rows in inputs["tokens"] for row in rows]
+        epochs.append([vocabulary.decode(row) for row in rows if row[0] == START])
+        assert len(steps) == batches.steps(survey.captions)
+    expected = Counter(vocabulary.decode(vocabulary.encode(text)) for text in texts)
+    assert Counter(epochs[0]) == Counter(epochs[1]) == expected
+    assert epochs[0] != epochs[1]
+    assert epochs[0] == epochs[2]
+
+
+def test_a_caption_stays_with_its_image(features):
+    dataset = FeatureDataset.load(features)
+    vocabulary = Vocabulary.build(toy_features.THINGS + toy_features.COLOURS, 1)
+    shuffled = examples.FeatureImages(dataset, "train").shuffled(0)
+    for inputs, following, mask in Batches(vocabulary, (5, 8), 16).of(shuffled).as_numpy_iterator():
+        assert inputs["features"].dtype == np.float16
+        assert (inputs["tokens"][..., 1:] == following[..., :-1]).all()
+        assert (mask == (following != PADDING)).all()
+        for rows, values in zip(following, inputs["features"], strict=True):
+            thing = toy_features.THINGS[values[:4].argmax()]
+            told = [vocabulary.decode(row).split() for row in rows if row.any()]
+            assert len(told) == 2 and all(thing in words for words in told)
+
+
+def test_an_image_with_many_captions_comes_several_times():
+    vocabulary = Vocabulary.build(["a dog"], 1)
+    records = tf.data.Dataset.from_tensors(
+        {"features": [1.0], "captions": ["a dog"] * 7 + ["..."], "languages": [""] * 8}
+    )
+    batches = Batches(vocabulary, (4,), 8)
+    ((inputs, _, weights),) = batches.of(records).as_numpy_iterator()
+    assert inputs["tokens"].shape == (2, 5, 3)
+    assert weights.sum(axis=-1).tolist() == [[3] * 5, [3, 3, 0, 0, 0]]
+    assert batches.steps([[("a dog", "")] * 7]) == 1
+
+
+def test_captions_are_padded_to_few_lengths_and_cut_at_the_longest():
+    counts = np.array([4] * 10 + [5] * 10 + [8] * 10 + [50] * 10)
+    assert examples.length_classes(counts, 40) == (4, 5, 8, 40)
+    assert examples.length_classes(np.array([6, 6, 6]), 40) == (6,)
+
+
+@pytest.mark.parametrize("shape", [(32,), (2, 3, 32)])
+def test_the_survey_tells_each_channels_mean_and_variance(tmp_path, shape):
+    dataset = toy_features.write(f"{tmp_path}/features", {"train": 9}, shape)
+    records = list(dataset.records("train").as_numpy_iterator())
+    cells = np.concatenate([record["features"].reshape(-1, 32) for record in records])
+    survey = examples.survey(records, 32)
+    assert survey.mean == pytest.approx(cells.astype(np.float64).mean(0))
+    assert survey.variance == pytest.approx(cells.astype(np.float64).var(0))
+    assert len(survey.captions) == 9

@@ -1,0 +1,70 @@
+"""Self-critical training: what rewards teach, and that they rise."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from captioner import training
+from captioner.errors import UserError
+from captioner.training.self_critical import advantages
+from tests import toy_training
+
+OPTIONS = dataclasses.replace(toy_training.OPTIONS, self_critical=True, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return toy_training.write_features(tmp_path_factory)
+
+
+REWARDS = arrays.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 5), st.integers(2, 6)),
+    elements=st.floats(0, 10, width=32),
+)
+
+
+@given(REWARDS)
+def test_a_sample_is_as_good_as_it_is_better_than_the_mean_of_the_others(rewards) -> None:
+    found = advantages(rewards)
+    for image, row in enumerate(rewards):
+        for sample, reward in enumerate(row):
+            others = np.delete(row, sample).mean()
+            assert found[image, sample] == pytest.approx(reward - others, abs=1e-4)
+
+
+@given(REWARDS, st.integers(0, 5))
+def test_advantages_say_nothing_of_how_hard_an_image_is(rewards, easier) -> None:
+    found = advantages(rewards)
+    assert found.sum(axis=1) == pytest.approx(0, abs=1e-3)
+    assert advantages(rewards + easier) == pytest.approx(found, abs=1e-3)
+    assert (advantages(np.full_like(rewards, easier)) == 0).all()
+
+
+def test_without_a_model_to_go_on_from_it_is_refused(features, tmp_path) -> None:
+    with pytest.raises(UserError, match="--start"):
+        training.train(features, f"{tmp_path}/model", OPTIONS)
+    assert not (tmp_path / "model").exists()
+
+
+def test_rewards_rise_and_on_several_devices_it_is_refused(features, tmp_path) -> None:
+    start = f"{tmp_path}/start"
+    training.train(features, start, dataclasses.replace(toy_training.OPTIONS, keep_by="loss"))
+    options = dataclasses.replace(OPTIONS, start=start, epochs=8)
+    with pytest.raises(UserError, match="--strategy one"):
+        training.train(features, f"{tmp_path}/refused", options, strategy="mirrored")
+    assert not (tmp_path / "refused").exists()
+
+    result = training.train(features, f"{tmp_path}/model", options)
+    rewards = [entry["reward"] for entry in result.history]
+    assert np.mean(rewards[-3:]) > 1.1 * rewards[0] > 0
+    assert not any("loss" in entry for entry in result.history)
+    figures = [entry["cider_d"] for entry in result.history]
+    assert figures[result.best_epoch - 1] == max(figures)
+    assert "reward " in str(result)
