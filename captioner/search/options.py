@@ -20,7 +20,7 @@ class SearchOptions:
         forbid: words that are never said.
         sample: whether to draw captions at random rather than search for the most probable.
         temperature, top_k, top_p: see `sample`.
-        seed: of what is drawn. Equal seeds draw the same captions for equal images.
+        seed: of what is drawn. Equal seeds draw the same for equal images, or equal features.
         attention: whether to tell where the model looks for each word of the best caption.
         language: of the captions, one of the vocabulary's; empty for the most frequent.
 
