@@ -8,6 +8,8 @@ The directory holds::
                           standard deviation of the training features
     encoder.weights.h5    the encoder's weights
     history.json, curves.png, model.png    for people: how training went, and the network
+    tensorboard/          for people: the same and some captions, epoch by epoch
+    checkpoint.npz        while training is under way: see `captioner.training.checkpoints`
 
 ``model.json`` is written last and names the fingerprints of the others, so that a directory whose
 writing was cut short, or whose files come from two trainings, is not loaded.

@@ -4,7 +4,7 @@
 #     deploy/training/tpu.sh PROJECT ZONE gs://FEATURES gs://MODEL [ARGUMENT…]       further arguments go to `captioner train`
 #
 # The VM is of one host with eight cores. TPU_TYPE and TPU_RUNTIME (by default v5litepod-8 and v2-alpha-tpuv5-lite) choose
-# another one; SPOT=1 is cheaper, and where the VM is taken away the same command begins anew.
+# another one; SPOT=1 is cheaper, and where the VM is taken away the same command goes on.
 # On the VM captioner runs in a container of Python 3.11, with the versions of requirements.txt but for TensorFlow, which is
 # tensorflow-tpu of the same version. Its libtpu comes from Google's own index, which the VM must be able to reach.
 set -euo pipefail
