@@ -25,8 +25,8 @@ Its processes find each other at these addresses, and wait until all are there. 
 features and makes the same batches, of which it takes its own rows. The *chief* (the task of that
 type, else worker 0) alone writes the model and shows how training goes; the others need only be
 able to read, and wait until it has written. If a worker dies, the others end with status 2 within
-some seconds, and all have to be started again; training goes on from its checkpoint. Only SIGKILL ends a worker
-that still waits for others.
+some seconds, and all have to be started again; training goes on from its checkpoint. Only SIGKILL
+ends a worker that still waits for others.
 
 ``tpu`` takes the TPU that is attached to this machine. The command must run on the TPU VM itself,
 since captions become tokens in Python, on the host; ``TPU_NAME=local`` is how such machines say
