@@ -13,7 +13,18 @@ import warnings
 from collections.abc import Sequence
 
 from captioner import __version__
-from captioner.cli import caption, compact, evaluate, export, extract, scenes, score, train, verify
+from captioner.cli import (
+    caption,
+    compact,
+    evaluate,
+    export,
+    extract,
+    scenes,
+    score,
+    train,
+    tune,
+    verify,
+)
 from captioner.cli.arguments import Parser
 from captioner.errors import UserError, in_text
 
@@ -119,6 +130,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     scenes.add(verbs)
     extract.add(verbs)
     train.add(verbs)
+    tune.add(verbs)
     caption.add(verbs, any(word.split("=")[0] == "--input" for word in arguments))
     evaluate.add(verbs)
     score.add(verbs)

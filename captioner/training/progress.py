@@ -55,6 +55,10 @@ def bar(console: Console | None = None) -> Progress:
     )
 
 
+class Diverged(UserError):
+    """The loss is no longer a number."""
+
+
 class EpochLog:
     """Moves the bar, prints a line an epoch and keeps the history.
 
@@ -114,10 +118,10 @@ class EpochLog:
             figures: of the epoch, without its number and seconds.
 
         Raises:
-            UserError: training has diverged.
+            Diverged: as said.
         """
         if not all(map(math.isfinite, figures.values())):
-            raise UserError("the loss is no longer a number; use a lower learning rate")
+            raise Diverged("the loss is no longer a number; use a lower learning rate")
         now = time.monotonic()
         number = len(self.history) + 1
         entry = {"epoch": number, **figures, "seconds": round(now - self._began, 1)}
