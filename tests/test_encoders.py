@@ -270,6 +270,7 @@ def test_each_of_two_networks_has_its_own_weights(tmp_path: Path) -> None:
         ({"weights": "/no/such/file.h5"}, "no such weights file"),
         ({"layer": "predictions", "name": "vgg16"}, "no layer called 'predictions'"),
         ({"name": "xception+"}, "no encoder is called ''"),
+        ({"name": "xception+xception", "weights": "a/w.h5+b/w.h5"}, "files of one name"),
         ({"name": "xception+xception", "layer": "a+b+c"}, "3 layers for 2 encoders"),
         ({"name": "mobilenetv2+xception", "weights": "a+b+c"}, "3 weights for 2 encoders"),
         ({"name": "mobilenet+xception", "features": "grid"}, "7 x 7 and 10 x 10 .* --grid-size"),

@@ -61,7 +61,8 @@ class Encoder:
         Raises:
             UserError: the file is missing, or holds other weights than the spec names.
         """
-        wholes = {part.whole: application(part.name, part.image_size) for part in spec.networks}
+        to_make = {part.whole: (part.name, part.image_size) for part in spec.networks}
+        wholes = {whole: application(*found) for whole, found in to_make.items()}
         parts = [networks.up_to(wholes[part.whole], part, spec) for part in spec.networks]
         network = networks.side_by_side(parts, spec.image_size)
         try:
@@ -109,9 +110,10 @@ def create(
         for name, layer, source in zip(names, layers, sources, strict=True)
     )
     spec = EncoderSpec(parts, features, grid_size, "float32", "")
-    wholes = {
-        part.whole: _whole(part, source, seed) for part, source in zip(parts, sources, strict=True)
-    }
+    to_make = {part.whole: (part, source) for part, source in zip(parts, sources, strict=True)}
+    if [to_make[part.whole][1] for part in parts] != sources:
+        raise UserError(f"{weights}: files of one name for one network; rename one of them")
+    wholes = {whole: _whole(*found, seed) for whole, found in to_make.items()}
     made = [networks.up_to(wholes[part.whole], part, spec) for part in parts]
     for network, source in zip(made, sources, strict=True):
         if source == "none":
