@@ -92,6 +92,9 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("float32", "bfloat16"), help="what is computed in; weights aren't"
     )
     parser.add_argument("--min-count", type=positive, metavar="N", help="rarer words are left out")
+    parser.add_argument(
+        "--max-length", type=positive, metavar="N", help="words of a caption, the rest is cut off"
+    )
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
