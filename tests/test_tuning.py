@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from captioner import cli
 from tests import toy_features, toy_training
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner.*")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,18 @@ def test_what_can_not_be_searched_is_refused(features, tmp_path, capsys) -> None
         assert cli.main(arguments(directory, output)) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "search").exists()
+
+
+def test_what_goes_wrong_in_a_trial_ends_the_search(tmp_path, capsys) -> None:
+    toy_features.write(f"{tmp_path}/wordless", toy_training.COUNTS, captioned=False)
+    assert cli.main(arguments(f"{tmp_path}/wordless", tmp_path / "search")) == 2
+    said = capsys.readouterr()
+    assert "have no captions" in said.err and said.out.count("trial ") == 1
+
+    toy_features.write(f"{tmp_path}/lost", toy_training.COUNTS)
+    (tmp_path / "lost/shards/train.tfrecord.gz").unlink()
+    with pytest.raises(tf.errors.NotFoundError):  # a fault of ours, as we know it, is not hidden
+        cli.main(arguments(f"{tmp_path}/lost", tmp_path / "other"))
 
 
 def test_a_search_whose_files_are_broken_is_told(features, tmp_path: Path, capsys) -> None:

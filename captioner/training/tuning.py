@@ -12,12 +12,13 @@ Needs the extra ``[tune]``.
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
-from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.errors import FatalError
 from rich.console import Console
 
 from captioner import decoders, storage, training
@@ -91,10 +92,13 @@ def tune(
     if not dataset.counts.get("dev"):
         raise UserError(f"{features}: no development images, whose captions decide; see --splits")
     tuner = _create(features, output, options, _space(dataset, options), console or Console())
+    fault = None
     try:
         tuner.search()
     except FatalError as error:
-        raise (error.__cause__ or error) from None
+        fault = error.__cause__ or error
+    if fault:  # raised in there, it would be its own cause's cause
+        raise fault
     if not (tried := tuner.tried()):
         raise UserError("the loss of each trial was no longer a number at some time")
     return tried
@@ -150,7 +154,7 @@ class _Tuner(keras_tuner.BayesianOptimization):
         self.oracle.verbose = 0
 
     def run_trial(self, trial: Any) -> float:
-        """Train; the CIDEr-D of the best epoch."""
+        """Train; the CIDEr-D of the best epoch, or no number if the loss is none."""
         chosen = _chosen(trial)
         line = f"trial {trial.trial_id}: {_in_words(chosen)}"
         self._console.print(line, highlight=False, soft_wrap=True)
@@ -161,14 +165,15 @@ class _Tuner(keras_tuner.BayesianOptimization):
         try:
             result = training.train(self._features, model, options, console=self._console)
         except Diverged as error:
-            raise FailedTrialError(str(error)) from error
+            self._console.print(error, highlight=False)
+            return math.nan
         except Exception as error:
             raise FatalError(str(error)) from error  # or it would go on with the next trial
         return result.history[result.best_epoch - 1]["cider_d"]
 
     def tried(self) -> list[Trial]:
         """The trials that came to their end, best first."""
-        ended = [trial for trial in self.oracle.trials.values() if trial.score is not None]
+        ended = [trial for trial in self.oracle.trials.values() if trial.status == "COMPLETED"]
         ended.sort(key=lambda trial: (-trial.score, trial.trial_id))
         return [Trial(self._model(trial), _chosen(trial), trial.score) for trial in ended]
 
