@@ -69,9 +69,10 @@ devices = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 strategy = tf.distribute.MirroredStrategy()
 with strategy.scope():
-    decoder = decoders.create("merge", 9, (4,), units=4, embedding=4)
+    keras.utils.set_random_seed(0)
+    decoder = decoders.create("merge", 9, (64,), units=64, embedding=64)
     TensorFlowLearner(decoder, AdamW, 0.1, strategy)
-batch = {"features": tf.ones((1, 4)), "tokens": tf.ones((1, 1, 3), tf.int32)}
+batch = {"features": tf.ones((1, 64)), "tokens": tf.ones((1, 1, 3), tf.int32)}
 logits = strategy.run(lambda: decoder(batch, training=True))
 print(*[float(tf.reduce_sum(part)) for part in strategy.experimental_local_results(logits)])
 """
