@@ -35,7 +35,18 @@ def test_help_names_the_verbs_and_imports_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    for verb in ("scenes", "extract", "train", "caption", "evaluate", "score", "verify", "compact"):
+    for verb in (
+        "scenes",
+        "extract",
+        "train",
+        "caption",
+        "evaluate",
+        "score",
+        "tune",
+        "export",
+        "verify",
+        "compact",
+    ):
         assert f"\n    {verb} " in run.stdout
     for status in (0, 2, 3, 4):
         assert f"\n  {status}  " in run.stdout

@@ -19,6 +19,7 @@ from captioner.errors import UserError
 from captioner.records import FeatureDataset, FeatureRecord
 from captioner.shards import Failure, Outcome, ShardWriter, Summary
 from captioner.storage import copies
+from tests import toy_features
 
 GOLDEN = Path(__file__).parent / "golden"
 XCEPTION = NetworkSpec("xception", "", 299, "imagenet")
@@ -201,3 +202,10 @@ def test_a_dataset_of_another_version_is_refused(dataset, tmp_path: Path) -> Non
     file.write_text(file.read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(UserError, match="another version"):
         FeatureDataset.load(str(tmp_path))
+
+
+def test_a_shard_that_is_missing_is_told(tmp_path: Path) -> None:
+    dataset = toy_features.write(f"{tmp_path}/features", {"train": 2})
+    (tmp_path / "features/shards/train.tfrecord.gz").unlink()
+    with pytest.raises(UserError, match="a shard is missing"):
+        dataset.records("train")

@@ -87,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _mendable(error: BaseException | None) -> UserError | None:
     """What a user can mend, if it is that; engines wrap what their workers raise."""
-    while error:
+    seen: set[int] = set()  # an error may be its own cause's cause
+    while error and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, UserError):
             return type(error)(_BEAM_NOTE.sub("", str(error)))
         if isinstance(error, OSError) and error.errno in _MENDABLE:

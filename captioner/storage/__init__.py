@@ -189,6 +189,9 @@ def for_tensorflow(uris: Sequence[str]) -> Sequence[str]:
     """
     store = _of(uris[0]) if uris else _store("")
     if isinstance(store, LocalStore):
+        for uri in uris:
+            if store.entry(uri) is None:
+                raise FileNotFoundError(errno.ENOENT, "not there", uri)
         return uris
     if _size(uris) > copies.room() and store.enter_tensorflow():
         streaming.check(uris[0])

@@ -92,13 +92,15 @@ def _train(
     start = _load_start(options, needed=options.self_critical or isinstance(data, Pictures))
     source = _source(data, start)
     identity = _identity(source, options, start)
+    checkpoints = Checkpoints(model, identity, devices.chief)
     before = _trained_before(model, identity) if devices.chief else None
     if devices.agree(before is not None):
+        if checkpoints.load():  # of a process that was killed between the model and its removal
+            checkpoints.remove()
         (console or Console()).print("trained before, on the same features in the same way")
         return before
     _check(source, model, options, devices)
     keras.utils.set_random_seed(options.seed)
-    checkpoints = Checkpoints(model, identity, devices.chief)
     with bar(console) as progress:
         from_layer = data.from_layer if isinstance(data, Pictures) else None
         material = prepare(source, options, devices, start, progress, from_layer)

@@ -77,7 +77,7 @@ def prepare(
     )
     vocabulary = start.vocabulary if start else found.vocabulary(options.min_count)
     counts = [[len(vocabulary.encode(*pair)) for pair in pairs] for pairs in found.captions]
-    worded = sum(count > 2 for each in counts for count in each)  # than start and end
+    worded = sum(count > 2 for each in counts for count in each)  # more than start and end
     if not worded:
         raise UserError(f"{source.name}: the training images have no captions")
     longest = np.array([max(each) for each in counts if each])
