@@ -29,7 +29,7 @@ from captioner.model import Captioner
 from captioner.training import TrainingOptions, distribution
 from captioner.training.learners import AdamW
 from captioner.training.learners.tensorflow import TensorFlowLearner
-from tests import toy_features
+from tests import toy_features, toy_training
 
 # 27 images with batches of 10: some batches are not full, and captions differ in length. The
 # gradients are longer than `clip_norm`.
@@ -232,7 +232,8 @@ def test_a_step_compiles_for_accelerators_and_learns_the_same(decoder):
 def _losses(name: str, compile: bool) -> list[float]:
     """Of some steps, with captions of several lengths."""
     keras.utils.set_random_seed(0)
-    decoder = decoders.create(name, 9, (2, 3, 4), dropout=0.0, units=8, embedding=8)
+    sizes = toy_training.SIZES[name]
+    decoder = decoders.create(name, 9, (2, 3, 4), dropout=0.0, **sizes)
     make_optimizer = functools.partial(AdamW, 0.01, global_clipnorm=0.1)
     learner = TensorFlowLearner(decoder, make_optimizer, 0.1, tf.distribute.get_strategy())
     words = tf.TensorSpec((None, 5, None), tf.int32)
