@@ -62,6 +62,11 @@ class Vocabulary:
         """The number of ids, those that stand for no word among them."""
         return self._first_word + len(self._words)
 
+    @property
+    def language(self) -> str:
+        """The most frequent of the languages; empty if none is known."""
+        return next(iter(self.languages), "")
+
     def start(self, language: str) -> int:
         """The id that captions in a language begin with; where it is not known, "", the start.
 

@@ -100,7 +100,7 @@ class Search:
     """
 
     def __init__(self, decoder: AnyDecoder, options: SearchOptions, vocabulary: Vocabulary) -> None:
-        self.language = options.language or next(iter(vocabulary.languages), "")
+        self.language = options.language or vocabulary.language
         starts = map(vocabulary.start, vocabulary.languages)
         words = (_id(word, vocabulary, self.language) for word in options.forbid)
         kind = Sampling if options.sample else BeamSearch

@@ -96,6 +96,11 @@ def captions_of(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield caption.decode(), language.decode()
 
 
+def captions_in(record: dict[str, Any], language: str) -> list[str]:
+    """The captions of a record, as NumPy values, that are in a language."""
+    return [caption for caption, its in captions_of(record) if its == language]
+
+
 @dataclasses.dataclass(frozen=True)
 class Batches:
     """Makes batches of images with their captions.

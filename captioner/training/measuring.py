@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from captioner.decoders import Decoder
 from captioner.scoring import CiderD, DocumentFrequencies
-from captioner.search import BeamSearch, SearchOptions
-from captioner.training.examples import captions_of
-from captioner.vocabulary import END, START, Vocabulary
+from captioner.search import Search, SearchOptions
+from captioner.training.examples import captions_in
+from captioner.vocabulary import END, Vocabulary
 
 # More images than this make the figure hardly surer, and every epoch longer.
 _IMAGES = 2000
@@ -39,15 +39,13 @@ class Measure:
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary, records: tf.data.Dataset) -> None:
         self._vocabulary = vocabulary
-        starts = tuple(map(vocabulary.start, vocabulary.languages))
-        start = starts[0] if starts else START
-        self._search = BeamSearch(decoder, SearchOptions(width=1), forbidden=starts, start=start)
+        self._search = Search(decoder, SearchOptions(width=1), vocabulary)
         self._ids: list[str] = []
         self._references: list[list[str]] = []
         features = []
-        language = next(iter(vocabulary.languages), "")
+        language = vocabulary.language
         for record in records.take(_IMAGES).as_numpy_iterator():
-            texts = [text for text, its in captions_of(record) if its == language]
+            texts = captions_in(record, language)
             if texts:
                 self._ids.append(record["id"].decode())
                 self._references.append(texts)
@@ -78,6 +76,7 @@ class Measure:
         for start in range(0, len(self._features), _BATCH_SIZE):
             batch = self._features[start : start + _BATCH_SIZE]
             padding = [(0, _BATCH_SIZE - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-            tokens, _ = self._search.predict_on_batch(np.pad(batch, padding))
+            padded = np.pad(batch, padding)
+            tokens, _ = self._search(padded, padded)
             for row in tokens[: len(batch), 0].tolist():
                 yield [token for token in row if token > END]

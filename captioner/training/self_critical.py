@@ -17,11 +17,10 @@ import tensorflow as tf
 
 from captioner.decoders import Decoder
 from captioner.scoring import CiderD, DocumentFrequencies
-from captioner.search import SearchOptions
-from captioner.search.compiled import Sampling
-from captioner.training.examples import captions_of
+from captioner.search import Search, SearchOptions
+from captioner.training.examples import captions_in
 from captioner.training.sources import Images
-from captioner.vocabulary import PADDING, START, Vocabulary
+from captioner.vocabulary import PADDING, Vocabulary
 
 
 class Rewards:
@@ -33,10 +32,10 @@ class Rewards:
     """
 
     def __init__(self, images: Images, vocabulary: Vocabulary) -> None:
-        language = next(iter(vocabulary.languages), "")
+        language = vocabulary.language
         groups = {}
         for record in images.in_order().as_numpy_iterator():
-            texts = [text for text, its in captions_of(record) if its == language]
+            texts = captions_in(record, language)
             if texts:
                 groups[record["id"]] = [vocabulary.encode(text, language)[1:] for text in texts]
         self._scorer = CiderD(DocumentFrequencies.of(groups.values()))
@@ -66,11 +65,10 @@ class Sampler:
     """
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary, count: int, max_length: int):
-        starts = tuple(map(vocabulary.start, vocabulary.languages))
-        self.start = starts[0] if starts else START
         self._shape = (count, max_length)
         options = SearchOptions(width=count, max_length=max_length, sample=True)
-        self._search = Sampling(decoder, options, forbidden=starts, start=self.start)
+        self._search = Search(decoder, options, vocabulary).model
+        self.start = self._search.start
 
     def __call__(self, features: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
         """Tokens, int32 [batch, samples, length], of features [batch, *feature_shape]."""
