@@ -99,7 +99,8 @@ class Benchmark:
         captions = self._path("captions", row.directory)
         models = [flag for name in row.models for flag in ("--model", self._path("models", name))]
         features = self._path("features")
-        self._run("caption", "--input", features, "--output", captions, *models, *row.search)
+        source = ["--input", features, "--split", self.split]
+        self._run("caption", *source, "--output", captions, *models, *row.search)
         scores = self.output / "scores" / f"{row.directory}_{self.split}.json"
         scores.parent.mkdir(parents=True, exist_ok=True)
         self._run(

@@ -10,6 +10,7 @@ import numpy as np
 
 from captioner import captions, listing, records, shards
 from captioner.captions import CaptionRecord
+from captioner.errors import UserError
 from captioner.model import Caption, Captioner
 from captioner.records import FeatureDataset
 from captioner.search import SearchOptions
@@ -85,6 +86,7 @@ def job(
     captioner: Captioner,
     format: str | None = None,
     options: JobOptions | None = None,
+    split: str = "",
 ) -> Job:
     """A run that captions every image of `source` without a caption of this model and search.
 
@@ -94,14 +96,20 @@ def job(
         captioner: the model, with its search; it needs no encoder.
         format: of `captions.FORMATS`; by default that of the captions there are, or JSONL.
         options: what the user chose.
+        split: of features, only the images of this split; of all where it is empty.
 
     Raises:
-        UserError: the model doesn't go with the features, lacks its encoder's weights, or the
-            output has captions of another format.
+        UserError: the input has no such split, the model doesn't go with the features or lacks its
+            encoder's weights, or the output has captions of another format.
     """
     from_features = records.is_dataset(source)
     if from_features:
-        captioner.description.check_encoder(FeatureDataset.load(source).encoder)
+        features = FeatureDataset.load(source)
+        captioner.description.check_encoder(features.encoder)
+        if split and not features.counts.get(split):
+            raise UserError(f"{source}: no images of the split '{split}'")
+    elif split:
+        raise UserError(f"{source}: only extracted features know the images' splits")
     else:
         captioner.check_encoder_weights()
     return Job(
@@ -112,7 +120,8 @@ def job(
         extension=f".{captions.choose_format(output, format)}",
         options=options or JobOptions(),
         from_features=from_features,
-        is_partial=bool(listing.failed.output_of(source)),
+        split=split,
+        is_partial=bool(split or listing.failed.output_of(source)),
     )
 
 

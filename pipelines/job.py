@@ -79,6 +79,7 @@ class Job:
         extension: of the data files.
         options: what the user chose.
         from_features: whether `input` is a directory of feature shards.
+        split: of these, only the images of this split; of all where it is empty.
         is_partial: whether the input is a part of what the output holds, so that what it lacks is
             not absent.
         captions, captions_format, splits: a captioned collection, see `corpora.read`; or None.
@@ -91,6 +92,7 @@ class Job:
     extension: str
     options: JobOptions = JobOptions()
     from_features: bool = False
+    split: str = ""
     is_partial: bool = False
     captions: str | None = None
     captions_format: str | None = None

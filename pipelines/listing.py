@@ -20,15 +20,16 @@ class ListImages(beam.PTransform):
     """Every image of an input, as `Listed`: in parallel, wherever there is something to part.
 
     Args:
-        input, from_features: see `Job`.
+        input, from_features, split: see `Job`.
     """
 
     input: str
     from_features: bool = False
+    split: str = ""
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         if self.from_features:
-            return begin | "List features" >> ListFeatures(self.input)
+            return begin | "List features" >> ListFeatures(self.input, self.split)
         if output := failed.output_of(self.input):
             return begin | "List failures" >> ListFailures(self.input, output)
         if listing.is_archive(self.input):
@@ -42,17 +43,19 @@ class ListImages(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class ListFeatures(beam.PTransform):
-    """The images of a directory of feature shards."""
+    """The images of a directory of feature shards, of one split or, where it is empty, of all."""
 
     directory: str
+    split: str
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        features = FeatureDataset.load(self.directory)
         return (
             begin
             | beam.Create([self.directory])
             | "List feature shards" >> beam.FlatMap(shards.finished)
             | "One worker each" >> beam.Reshuffle()
-            | "Read ids" >> beam.FlatMap(in_feature_shard, FeatureDataset.load(self.directory))
+            | "Read ids" >> beam.FlatMap(in_feature_shard, features, self.split)
         )
 
 
@@ -166,12 +169,16 @@ def by_place(found: Listed | failed.Member) -> Iterator[Listed | TaggedOutput]:
     yield TaggedOutput("members", found) if isinstance(found[0], tuple) else found
 
 
-def in_feature_shard(index: str, features: FeatureDataset) -> Iterator[Listed]:
-    """The images of the shard that `index` describes; without a URI those that have no features."""
+def in_feature_shard(index: str, features: FeatureDataset, split: str = "") -> Iterator[Listed]:
+    """The images of the shard that `index` describes; without a URI those that have no features.
+
+    Of another split than the one asked for none counts: the newest features of an image tell its.
+    """
     summary, outcomes = shards.read_index(index)
+    others = split not in ("", summary.split)
     data = storage.join(features.directory, summary.file)
     # Features come once from each run that made them: the group tells which are the newest.
     group = f"{summary.run}:{data}"
     for outcome in outcomes if summary.settings == features.encoder.fingerprint else ():
-        uri = "" if outcome.failure else outcome.uri
+        uri = "" if outcome.failure or others else outcome.uri
         yield outcome.id, (uri, outcome.content_hash, data, group)

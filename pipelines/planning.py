@@ -53,17 +53,19 @@ class FindOut(beam.PTransform):
     job: Job
 
     def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
-        finished = begin | "Read what is finished" >> ReadFinished(self.job)
+        job = self.job
+        finished = begin | "Read what is finished" >> ReadFinished(job)
+        images = ListImages(job.input, job.from_features, job.split)
         known = {
-            "listed": begin | "List images" >> ListImages(self.job.input, self.job.from_features),
+            "listed": begin | "List images" >> images,
             "done": finished["outcomes"],
-            "captions": begin | "Read captions" >> ReadCaptions(self.job),
-            "suspects": begin | "Read unfinished attempts" >> ReadSuspects(self.job),
+            "captions": begin | "Read captions" >> ReadCaptions(job),
+            "suspects": begin | "Read unfinished attempts" >> ReadSuspects(job),
         }
         decided = (
             known
             | "Join on id" >> beam.CoGroupByKey()
-            | "Decide" >> beam.ParDo(Decide(self.job)).with_outputs("tally", main="to_do")
+            | "Decide" >> beam.ParDo(Decide(job)).with_outputs("tally", main="to_do")
         )
         tally = decided.tally | "Tally" >> beam.CombinePerKey(sum)
         return {"to_do": decided.to_do, "kept": finished["summaries"], "tally": tally}

@@ -207,14 +207,14 @@ def test_the_replicas_parts_make_up_the_batch(images, workers, replicas_each):
     replicas = workers * replicas_each
     rows = -(-12 // replicas)
     values = np.arange(images * 2, dtype=np.float32).reshape(images, 2)
-    batches = tf.data.Dataset.from_tensors(({"values": values}, values + 1, {"images": images}))
+    batches = tf.data.Dataset.from_tensors(({"values": values}, values + 1, {"examples": images}))
     found: list[Any] = []
     for worker in range(workers):
         context = tf.distribute.InputContext(workers, worker, replicas)
         found += distribution.parts(batches, rows, context).as_numpy_iterator()
     assert len(found) == replicas
     assert all(part["values"].shape == (rows, 2) for part, _, _ in found)
-    assert all(totals["images"] == images for _, _, totals in found)
+    assert all(totals["examples"] == images for _, _, totals in found)
     whole = np.concatenate([part["values"] for part, _, _ in found])
     assert (whole[:images] == values).all() and not whole[images:].any()
     others = np.concatenate([part for _, part, _ in found])

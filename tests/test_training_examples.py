@@ -71,6 +71,7 @@ def test_an_image_with_many_captions_comes_several_times():
 def test_captions_are_padded_to_few_lengths_and_cut_at_the_longest():
     counts = np.array([4] * 10 + [5] * 10 + [8] * 10 + [50] * 10)
     assert examples.length_classes(counts, 40) == (4, 5, 8, 40)
+    assert examples.length_classes(np.arange(1, 101), 99) == (25, 50, 75, 90, 98, 99)
     assert examples.length_classes(np.array([6, 6, 6]), 40) == (6,)
 
 
@@ -83,3 +84,45 @@ def test_the_survey_tells_each_channels_mean_and_variance(tmp_path, shape):
     assert survey.mean == pytest.approx(cells.astype(np.float64).mean(0))
     assert survey.variance == pytest.approx(cells.astype(np.float64).var(0))
     assert len(survey.captions) == 9
+
+
+def suiting(survey: examples.Survey, shape: tuple[int, ...]) -> Batches:
+    vocabulary = survey.vocabulary(min_count=1)
+    return Batches.suiting(vocabulary, survey.captions, shape, images=4, longest=8)
+
+
+@pytest.mark.parametrize(("shape", "size", "at_once"), [((32,), 20, 1), ((2, 3, 32), 4, 5)])
+def test_captions_of_a_vector_come_alone_and_those_of_a_grid_together(
+    tmp_path, shape, size, at_once
+):
+    dataset = toy_features.write(f"{tmp_path}/features", {"train": 30}, shape)
+    images = examples.FeatureImages(dataset, "train")
+    survey = examples.survey(images.in_order().as_numpy_iterator(), 32)
+    batches = suiting(survey, shape)
+    steps = list(batches.of(images.shuffled(0), seed=0).as_numpy_iterator())
+    assert len(steps) == batches.steps(survey.captions)
+    assert max(len(following) for _, following, _ in steps) == size
+    assert all(following.shape[1] == at_once for _, following, _ in steps)
+    told = Counter(
+        len(row[row != PADDING]) > 0
+        for _, rows, _ in steps
+        for row in rows.reshape(-1, rows.shape[-1])
+    )
+    assert told[True] == sum(map(len, survey.captions))
+
+
+def test_captions_that_come_alone_are_among_those_of_other_images(features):
+    images = examples.FeatureImages(FeatureDataset.load(features), "train")
+    vocabulary = Vocabulary.build(toy_features.THINGS + toy_features.COLOURS, 1)
+    batches = Batches(vocabulary, (8,), 12, at_once=1)
+
+    def neighbours(seed: int | None) -> int:
+        """How often a caption comes right after another of its image."""
+        rows = [
+            row
+            for inputs, *_ in batches.of(images.in_order(), seed).as_numpy_iterator()
+            for row in inputs["features"]
+        ]
+        return sum(np.array_equal(a, b) for a, b in zip(rows, rows[1:], strict=False))
+
+    assert neighbours(0) == neighbours(0) < neighbours(None) / 2

@@ -116,6 +116,24 @@ def test_everything_again_does_no_image_again(work: Path, capsys) -> None:
         assert images["done"] == 0 and images["failed"] == {}
 
 
+def test_one_split_can_be_captioned_and_then_the_rest(work: Path, capsys) -> None:
+    model, output = work / "split", work / "captions-split"
+    run("train", "--features", work / "features", "--output", model, "--epochs", 1)
+    caption = ("caption", "--input", work / "features", "--model", model, "--output", output)
+    run(*caption, "--split", "dev")
+    dataset = FeatureDataset.load(str(work / "features"))
+    dev = {id for id, _ in dataset.captions("dev")}
+    assert {record.id for record in captions.read(str(output))} == dev
+    assert manifests(output)[-1]["images"]["absent"] == 0
+    run(*caption)
+    assert {record.id for record in captions.read(str(output))} == ids_of_scenes(work)
+    assert manifests(output)[-1]["images"]["skipped"] == 3
+    capsys.readouterr()
+    from_images = ("caption", "--input", work / "scenes", "--output", work / "none")
+    assert cli.main([*map(str, (*from_images, "--model", model)), "--split", "dev"]) == 2
+    assert "only extracted features know" in capsys.readouterr().err
+
+
 def test_captions_from_images_are_those_from_features(work: Path, capsys) -> None:
     model, scenes = work / "both", work / "scenes/Flicker8k_Dataset"
     # Long enough that it has something to say.

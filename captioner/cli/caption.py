@@ -34,6 +34,12 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
         "--input", metavar="DIR|LIST|FEATURES", help="a directory, gs://, s3://, list, or features"
     )
     parser.add_argument("--output", metavar="OUT", help="where the captions go")
+    parser.add_argument(
+        "--split",
+        choices=("train", "dev", "test"),
+        default="",
+        help="of features, only these",
+    )
     add_search(parser)
     parser.add_argument(
         "--attention",
@@ -127,7 +133,9 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     captioner = Captioner.load(*parsed.model, search=search, encoder=False)
     _say_language(parsed, captioner)
     options = given(parsed, JobOptions)
-    job = caption_images.job(parsed.input, parsed.output, captioner, parsed.format, options)
+    job = caption_images.job(
+        parsed.input, parsed.output, captioner, parsed.format, options, parsed.split
+    )
     work = caption_images.work(job, captioner, parsed.model, search)
     run_job(parsed, job, work, "captions", flags)
 
@@ -138,6 +146,8 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     for image in parsed.images:
         if not storage.exists(image):
             raise UserError(f"{image}: no such image")
+    if parsed.split:
+        raise UserError("--split goes with --input FEATURES")
     if parsed.attention:
         raise UserError("--attention is kept in a job's records: give --input and --output")
     from captioner.model import Captioner

@@ -89,12 +89,12 @@ class Distribution:
 
         Args:
             batches: as of `examples.Batches.of`; the same on each worker.
-            size: images in a full batch. Several replicas get equally many rows each, in every
+            size: examples in a full batch. Several replicas get equally many rows each, in every
                 batch: rows of weight 0 fill what is missing.
 
         Returns:
             A dataset that may be iterated several times, of `batches`' elements with a fourth part:
-            the whole batch's number of "words" and of "images".
+            the whole batch's number of "words" and of "examples".
         """
         batches = batches.map(_with_totals)
         if self.name == "one":
@@ -216,10 +216,10 @@ def _tpu() -> tf.distribute.Strategy:
 
 
 def _with_totals(inputs: Any, following: tf.Tensor, weights: tf.Tensor) -> tuple[Any, ...]:
-    images = tf.reduce_any(weights > 0, axis=(1, 2))
+    examples = tf.reduce_any(weights > 0, axis=(1, 2))
     totals = {
         "words": tf.reduce_sum(weights),
-        "images": tf.reduce_sum(tf.cast(images, tf.float32)),
+        "examples": tf.reduce_sum(tf.cast(examples, tf.float32)),
     }
     return inputs, following, weights, totals
 

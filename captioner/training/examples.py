@@ -18,11 +18,14 @@ from captioner.vocabulary import PADDING, Vocabulary
 # this many bytes are shuffled at a time.
 _MEMORY_BYTES = 4 * 2**30
 
-# An image is looked at once for so many of its captions: Flickr8k, Flickr30k and COCO have five.
-CAPTIONS_AT_ONCE = 5
+# A grid is looked at once for so many of its captions: Flickr8k, Flickr30k and COCO have five.
+_CAPTIONS_AT_ONCE = 5
+# Captions that come alone are shuffled among so many; with them wait their images' features.
+_CAPTIONS_SHUFFLED = 2**16
 
-# Captions are batched with others of about their length: what pads them is computed in vain.
-_LENGTH_CLASSES = 4
+# Captions are batched with others of about their length: what pads them is computed in vain. These
+# shares of them are no longer than each class's length; few are very long.
+_LENGTH_SHARES = (0.25, 0.5, 0.75, 0.9, 0.98, 1)
 
 
 class FeatureImages:
@@ -105,38 +108,74 @@ def captions_in(record: dict[str, Any], language: str) -> list[str]:
 class Batches:
     """Makes batches of images with their captions.
 
+    An example is an image with some of its captions.
+
     Args:
         vocabulary: of the tokens.
         lengths: the numbers of tokens, ascending, that captions are padded to; what is longer
             than the last is cut off.
-        size: images in a batch; one with more than `CAPTIONS_AT_ONCE` captions counts again.
+        size: examples in a batch.
+        at_once: captions of an example; an image that has more makes several.
     """
 
     vocabulary: Vocabulary
     lengths: tuple[int, ...]
     size: int
+    at_once: int = _CAPTIONS_AT_ONCE
+
+    @classmethod
+    def suiting(
+        cls,
+        vocabulary: Vocabulary,
+        captions: Iterable[Iterable[tuple[str, str]]],
+        feature_shape: tuple[int, ...],
+        images: int,
+        longest: int,
+    ) -> Batches:
+        """Those that features of a shape are best learned from.
+
+        A vector is cheap to look at: each caption comes with it alone, among captions of other
+        images. A step so learns from more images, and pads less. A grid is looked at once for
+        several captions.
+
+        Args:
+            vocabulary: of the tokens.
+            captions: of each image, with their languages.
+            feature_shape: (channels,) or (rows, columns, channels).
+            images: in a batch, if each comes with all its captions; their captions are as many
+                where they come alone.
+            longest: the most tokens of a caption.
+        """
+        at_once = 1 if math.prod(feature_shape[:-1]) == 1 else _CAPTIONS_AT_ONCE
+        whole = cls(vocabulary, (longest,), images * _CAPTIONS_AT_ONCE // at_once, at_once)
+        counts = np.concatenate([whole.token_counts(pairs) for pairs in captions])
+        return dataclasses.replace(whole, lengths=length_classes(counts, longest))
 
     def steps(self, captions: Iterable[Iterable[tuple[str, str]]]) -> int:
         """How many batches images with these captions and languages make."""
-        longest = [
-            int((tokens != PADDING).sum(axis=-1).max())
-            for pairs in captions
-            for tokens in self._in_groups(pairs)
-        ]
+        longest = np.concatenate([self.token_counts(pairs) for pairs in captions])
         classes = np.searchsorted(self.lengths, longest)
         return int(np.ceil(np.bincount(classes) / self.size).sum())
 
-    def of(self, records: tf.data.Dataset) -> tf.data.Dataset:
+    def token_counts(self, captions: Iterable[tuple[str, str]]) -> np.ndarray:
+        """The most tokens of a caption in each example that an image makes: int [examples]."""
+        return (self._in_groups(captions) != PADDING).sum(axis=-1).max(axis=-1)
+
+    def of(self, records: tf.data.Dataset, seed: int | None = None) -> tf.data.Dataset:
         """Every caption once, with its image's features.
 
         Args:
             records: as of `FeatureDataset.records`.
+            seed: captions that come alone are shuffled by it; they stay in order without.
 
         Returns:
             Inputs (as of `Decoder.call`), the token after each, int32 [batch, captions, length],
             and its weight, float32: 0 where it is padding.
         """
-        batches = records.flat_map(self._with_tokens).bucket_by_sequence_length(
+        examples = records.flat_map(self._with_tokens)
+        if seed is not None and self.at_once == 1:
+            examples = examples.shuffle(_CAPTIONS_SHUFFLED, seed, reshuffle_each_iteration=False)
+        batches = examples.bucket_by_sequence_length(
             lambda features, tokens: tf.shape(tokens)[1],
             bucket_boundaries=[length + 1 for length in self.lengths],
             bucket_batch_sizes=[self.size] * (len(self.lengths) + 1),
@@ -145,10 +184,10 @@ class Batches:
         return batches.map(to_example).prefetch(tf.data.AUTOTUNE)
 
     def _with_tokens(self, record: dict[str, tf.Tensor]) -> tf.data.Dataset:
-        """An image's features with tokens, int32 [CAPTIONS_AT_ONCE, length], for each group."""
+        """An image's features with tokens, int32 [at_once, length], for each group."""
         texts = [record["captions"], record["languages"]]
         groups = tf.numpy_function(self._groups, texts, tf.int32)
-        groups = tf.ensure_shape(groups, (None, CAPTIONS_AT_ONCE, self.lengths[-1]))
+        groups = tf.ensure_shape(groups, (None, self.at_once, self.lengths[-1]))
         return tf.data.Dataset.from_tensor_slices(groups).map(
             lambda tokens: (record["features"], _trimmed(tokens))
         )
@@ -157,14 +196,14 @@ class Batches:
         return self._in_groups(captions_of({"captions": captions, "languages": languages}))
 
     def _in_groups(self, captions: Iterable[tuple[str, str]]) -> np.ndarray:
-        """Texts into token ids, int32 [groups, CAPTIONS_AT_ONCE, longest].
+        """Texts into token ids, int32 [groups, at_once, longest].
 
         Captions without a word are left out; missing ones are all padding.
         """
         rows = [self.vocabulary.encode(*pair) for pair in captions]
         rows = [row for row in rows if len(row) > 2]  # more than start and end
-        rows += [[]] * (-len(rows) % CAPTIONS_AT_ONCE)
-        return padded(rows, self.lengths[-1]).reshape(-1, CAPTIONS_AT_ONCE, self.lengths[-1])
+        rows += [[]] * (-len(rows) % self.at_once)
+        return padded(rows, self.lengths[-1]).reshape(-1, self.at_once, self.lengths[-1])
 
 
 def padded(rows: list[list[int]], length: int) -> np.ndarray:
@@ -176,9 +215,9 @@ def padded(rows: list[list[int]], length: int) -> np.ndarray:
 
 
 def length_classes(token_counts: np.ndarray, longest: int) -> tuple[int, ...]:
-    """Lengths to pad to, such that about as many captions have each."""
-    shares = np.linspace(0, 1, _LENGTH_CLASSES + 1)[1:]
-    quantiles = np.quantile(np.minimum(token_counts, longest), shares, method="inverted_cdf")
+    """Lengths to pad to, such that little is padding."""
+    counts = np.minimum(token_counts, longest)
+    quantiles = np.quantile(counts, _LENGTH_SHARES, method="inverted_cdf")
     return tuple(int(length) for length in np.unique(quantiles))
 
 

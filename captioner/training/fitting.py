@@ -82,7 +82,7 @@ class Fitter:
         batches = self.passes.training(progress.epoch, len(progress.figures))
         for loss, totals in self.learner.over(batches, learn=True):
             figure = totals.get(self.passes.figure, loss)
-            progress.figures.append((figure, totals["images"]))
+            progress.figures.append((figure, totals["examples"]))
             self.log.step()
             if self.checkpoints.are_due:
                 self._save(progress)
@@ -93,7 +93,7 @@ class Fitter:
         with self.learner.averaged():
             if self.passes.development is not None:
                 over = self.learner.over(self.passes.development, learn=False)
-                losses = [(loss, totals["images"]) for loss, totals in over]
+                losses = [(loss, totals["examples"]) for loss, totals in over]
                 figures["development_loss"] = _mean(losses)
             if self.passes.measure:
                 figures["cider_d"], samples = self.passes.measure()
@@ -103,13 +103,13 @@ class Fitter:
         self.board.tell(self.log.history[-1], samples)
 
     def _save(self, progress: Progress) -> None:
-        progress.figures = [(float(figure), float(images)) for figure, images in progress.figures]
+        progress.figures = [(float(figure), float(count)) for figure, count in progress.figures]
         progress.history = self.log.history
         progress.learner = self.learner.state()
         self.checkpoints.save(progress)
 
 
 def _mean(pairs: list[tuple[Any, Any]]) -> float:
-    """The mean of figures, each with its number of images."""
-    figures, images = np.array([[float(value) for value in pair] for pair in pairs]).T
-    return float(np.average(figures, weights=images))
+    """The mean of figures, each with its number of examples."""
+    figures, counts = np.array([[float(value) for value in pair] for pair in pairs]).T
+    return float(np.average(figures, weights=counts))

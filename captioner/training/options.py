@@ -25,8 +25,8 @@ class TrainingOptions:
         patience: epochs without a better one after which to stop; 0 for never.
         keep_by: which epoch is best: that with the highest "cider_d" of the development split's
             greedy captions, or that with its lowest "loss".
-        batch_size: images a step, over all devices, with up to `examples.CAPTIONS_AT_ONCE`
-            captions each.
+        batch_size: images a step, over all devices, or as many captions as these have; see
+            `examples.Batches.suiting`.
         accumulate: steps whose mean gradient is applied at once.
         learning_rate: the highest; None for what usually suits the kind of training: 1e-3, 5e-5 if
             it is self-critical, 1e-5 if the encoder learns too.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from captioner.errors import UserError
 from captioner.model.trained import Description, Trained
 from captioner.training.distribution import Distribution
 from captioner.training.end_to_end import EndToEnd
-from captioner.training.examples import Batches, length_classes
+from captioner.training.examples import Batches
 from captioner.training.fitting import Passes
 from captioner.training.measuring import Measure
 from captioner.training.options import TrainingOptions
@@ -76,13 +77,13 @@ def prepare(
         lambda records: bar.track(records, source.counts["train"], description="reading features")
     )
     vocabulary = start.vocabulary if start else found.vocabulary(options.min_count)
-    counts = [[len(vocabulary.encode(*pair)) for pair in pairs] for pairs in found.captions]
-    worded = sum(count > 2 for each in counts for count in each)  # more than start and end
+    captions = itertools.chain(*found.captions)
+    worded = sum(len(vocabulary.encode(*pair)) > 2 for pair in captions)  # more than start and end
     if not worded:
         raise UserError(f"{source.name}: the training images have no captions")
-    longest = np.array([max(each) for each in counts if each])
-    lengths = length_classes(longest, options.max_length)
-    batches = Batches(vocabulary, lengths, options.batch_size)
+    batches = Batches.suiting(
+        vocabulary, found.captions, source.shape, options.batch_size, options.max_length
+    )
     description = _describe(source, options, start)
     with devices.strategy.scope(), _computing_in(options.precision):
         decoder = network = description.create_decoder(vocabulary)
@@ -140,7 +141,7 @@ def _passes(
     if not source.counts.get("dev"):
         return Passes(training, None, None, figure)
     images = source.dev.in_order()
-    development = devices.batches(batches.of(images), options.batch_size)
+    development = devices.batches(batches.of(images), batches.size)
     by_captions = options.keep_by == "cider_d"
     measure = Measure(network, batches.vocabulary, images) if by_captions else None
     return Passes(training, development, measure, figure)
@@ -152,8 +153,9 @@ def _written(
     """People's captions, an epoch at a time."""
 
     def epoch(number: int, first_step: int) -> Any:
-        order = images.shuffled(_seed(options, number))
-        return devices.batches(batches.of(order).skip(first_step), options.batch_size)
+        seed = _seed(options, number)
+        shuffled = batches.of(images.shuffled(seed), seed)
+        return devices.batches(shuffled.skip(first_step), batches.size)
 
     return epoch
 

@@ -103,7 +103,7 @@ class SampledBatches:
         tokens = tf.TensorSpec((None, None, None), tf.int32)
         weights = tf.TensorSpec((None, None, None), tf.float32)
         number = tf.TensorSpec((), tf.float32)
-        totals = {"words": number, "images": number, "reward": number}
+        totals = {"words": number, "examples": number, "reward": number}
         return {"features": features, "tokens": tokens}, tokens, weights, totals
 
     def __iter__(self) -> Iterator[Any]:
@@ -120,7 +120,7 @@ class SampledBatches:
         rewards = np.array(list(map(self.rewards.of, batch["id"], samples)), np.float32)
         words = (samples != PADDING).astype(np.float32)
         read = np.insert(samples[..., :-1], 0, self.sample.start, axis=-1)
-        totals = {"words": words.sum(), "images": len(samples), "reward": rewards.mean()}
+        totals = {"words": words.sum(), "examples": len(samples), "reward": rewards.mean()}
         totals = {name: np.float32(total) for name, total in totals.items()}
         weights = words * advantages(rewards)[..., None]
         return {"features": batch["features"], "tokens": read}, samples, weights, totals

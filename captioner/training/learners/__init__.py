@@ -28,7 +28,7 @@ class Learner:
 
     A batch is a tuple: the network's inputs; the tokens it is to say, int32 [batch, captions,
     length]; the weight of each, float32; and "words", by whose number the sum of the weighted
-    losses is divided, and "images": the batch's totals.
+    losses is divided, and "examples": the batch's totals.
 
     Args:
         network: from a batch's inputs to the logits of the tokens.
