@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 
 from captioner import training
 from captioner.errors import UserError
-from captioner.training.self_critical import advantages
+from captioner.training.self_critical import advantages, trimmed
+from captioner.vocabulary import PADDING
 from tests import toy_training
 
 OPTIONS = dataclasses.replace(toy_training.OPTIONS, self_critical=True, learning_rate=0.01)
@@ -45,6 +46,14 @@ def test_advantages_say_nothing_of_how_hard_an_image_is(rewards, easier) -> None
     assert found.sum(axis=1) == pytest.approx(0, abs=1e-3)
     assert advantages(rewards + easier) == pytest.approx(found, abs=1e-3)
     assert (advantages(np.full_like(rewards, easier)) == 0).all()
+
+
+@given(st.lists(st.integers(1, 39), min_size=4, max_size=4))
+def test_only_padding_is_trimmed(counts) -> None:
+    samples = np.array([[3] * count + [PADDING] * (39 - count) for count in counts], np.int32)
+    found = trimmed(samples.reshape(2, 2, 39))
+    assert found.shape[-1] in (8, 16, 24, 32, 39) and found.shape[-1] - max(counts) < 8
+    assert (np.count_nonzero(found, axis=-1).ravel() == counts).all()
 
 
 def test_without_a_model_to_go_on_from_it_is_refused(features, tmp_path) -> None:

@@ -117,6 +117,7 @@ class SampledBatches:
             yield self._example(batch, samples)
 
     def _example(self, batch: dict[str, np.ndarray], samples: np.ndarray) -> tuple[Any, ...]:
+        samples = trimmed(samples)
         rewards = np.array(list(map(self.rewards.of, batch["id"], samples)), np.float32)
         words = (samples != PADDING).astype(np.float32)
         read = np.insert(samples[..., :-1], 0, self.sample.start, axis=-1)
@@ -124,6 +125,15 @@ class SampledBatches:
         totals = {name: np.float32(total) for name, total in totals.items()}
         weights = words * advantages(rewards)[..., None]
         return {"features": batch["features"], "tokens": read}, samples, weights, totals
+
+
+def trimmed(samples: np.ndarray) -> np.ndarray:
+    """Samples [..., length] without most of what is padding in all of them.
+
+    The length stays a multiple of eight, if it was longer, so that few lengths are compiled for.
+    """
+    longest = int((samples != PADDING).sum(axis=-1).max())
+    return samples[..., : -(-longest // 8) * 8]
 
 
 def advantages(rewards: np.ndarray) -> np.ndarray:
