@@ -91,7 +91,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         help="draw --width captions at random; an image's are the same whatever is beside it",
     )
     parser.add_argument(
-        "--temperature", type=float, metavar="T", help="of --sample; less is more predictable"
+        "--temperature", type=float, metavar="T", help="below 1 the model is surer of its words"
     )
     parser.add_argument(
         "--top-k", type=positive, metavar="N", help="draw from the N most probable words"

@@ -31,6 +31,7 @@ def beam_search(
     width: int,
     max_length: int,
     length_penalty: float,
+    temperature: float = 1.0,
     constraints: Constraints | None = None,
     start: int = START,
 ) -> tuple[Any, Any]:
@@ -47,6 +48,9 @@ def beam_search(
         width: how many hypotheses are kept for each image; 1 is greedy search.
         max_length: the most tokens of a caption, its end among them if it comes by then.
         length_penalty: 0 ranks by log-probability alone; more favours longer captions.
+        temperature: what logits are divided by: below 1 makes a model surer of its words, which
+            training with smoothed labels and dropout leaves unsure. Probabilities are then those
+            of the model so changed.
         constraints: what captions may not be.
         start: the token that captions begin with.
 
@@ -61,7 +65,7 @@ def beam_search(
 
     def advance(*beams: Any) -> _Beams:
         before = _Beams(*beams)
-        return _advance(decoder, memory, before, length_penalty, constraints)
+        return _advance(decoder, memory, before, length_penalty, temperature, constraints)
 
     def going_on(*beams: Any) -> Any:
         return ops.any(_open(_Beams(*beams)))
@@ -99,6 +103,7 @@ def _advance(
     memory: State,
     beams: _Beams,
     length_penalty: float,
+    temperature: float,
     constraints: Constraints,
 ) -> _Beams:
     """Extend every hypothesis by every word and keep the best."""
@@ -106,7 +111,7 @@ def _advance(
     logits, state = decoder.step(memory, beams.state, ops.reshape(beams.last, (-1,)))
     size = logits.shape[-1]
     allowed = constraints.allowed(beams.tokens, beams.index, size)
-    words = ops.where(allowed, ops.log_softmax(logits), -np.inf)
+    words = ops.where(allowed, ops.log_softmax(logits / temperature), -np.inf)
     words = _after_the_end(ops.reshape(words, (batch, width, size)), _open(beams))
     extended = beams.log_probability[..., None] + words
     penalty = _penalty(_next_lengths(beams), length_penalty)

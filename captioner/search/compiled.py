@@ -51,6 +51,7 @@ class BeamSearch(keras.Model):
             width=self.options.width,
             max_length=self.options.max_length,
             length_penalty=self.options.length_penalty,
+            temperature=self.options.temperature,
             constraints=self.constraints,
             start=self.start,
         )

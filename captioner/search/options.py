@@ -19,7 +19,8 @@ class SearchOptions:
         min_length, no_repeat_ngram: see `Constraints`.
         forbid: words that are never said.
         sample: whether to draw captions at random rather than search for the most probable.
-        temperature, top_k, top_p: see `sample`.
+        temperature: see `beam_search` and `sample`.
+        top_k, top_p: see `sample`.
         seed: of what is drawn. Equal seeds draw the same for equal images, or equal features.
         attention: whether to tell where the model looks for each word of the best caption.
         language: of the captions, one of the vocabulary's; empty for the most frequent.
@@ -48,8 +49,8 @@ class SearchOptions:
             raise UserError(f"{self.candidates} candidates need a --width as large, or larger")
         if self.min_length > self.max_length:
             raise UserError(f"no caption has from {self.min_length} to {self.max_length} words")
-        if not self.sample and (self.temperature, self.top_k, self.top_p) != (1, 0, 1):
-            raise UserError("temperature, top-k and top-p are for captions drawn with --sample")
+        if not self.sample and (self.top_k, self.top_p) != (0, 1):
+            raise UserError("top-k and top-p are for captions drawn with --sample")
         if self.temperature <= 0:
             raise UserError("the temperature must be more than 0; for greedy search use --width 1")
         if not 0 < self.top_p <= 1:
