@@ -18,7 +18,7 @@ case "${1:-}" in
     "" | --slow)
         ruff check .
         ruff format --check .
-        exec python -m pytest ${1:+-m "not engines"}
+        exec python -m pytest --durations 20 ${1:+-m "not engines"}
         ;;
     *) exec python -m pytest "$@" ;;
 esac

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from captioner import decoders
 from captioner.errors import UserError
@@ -24,15 +25,25 @@ WORDS = 9
 STEP = {"learning_rate": 0.01, "weight_decay": 0.1, "global_clipnorm": 0.1}
 
 
-def test_the_loss_is_cross_entropy_with_smoothed_labels() -> None:
-    generator = np.random.default_rng(0)
-    logits = generator.normal(size=(2, 3, 5)).astype(np.float32)
-    tokens = generator.integers(0, 5, (2, 3)).astype(np.int32)
+@settings(max_examples=50, deadline=None)
+@given(
+    arrays.arrays(np.float32, (2, 3, 5), elements=st.floats(-200, 200, width=32)),
+    arrays.arrays(np.int32, (2, 3), elements=st.integers(0, 4)),
+    st.floats(0, 0.5),
+)
+def test_the_loss_is_cross_entropy_with_smoothed_labels(logits, tokens, smoothing) -> None:
     reference = keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=0.2, reduction=None
+        from_logits=True, label_smoothing=smoothing, reduction=None
     )
-    expected = np.array(reference(keras.ops.one_hot(tokens, 5), logits))
-    assert np.array(word_losses(tokens, logits, 0.2)) == pytest.approx(expected, rel=1e-5)
+    wanted = keras.ops.one_hot(tokens, 5)
+    watched = tf.constant(logits)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(watched)
+        expected = reference(wanted, watched) * [1.0, 0.5, -2.0]
+        found = word_losses(tokens, watched, smoothing) * [1.0, 0.5, -2.0]
+    assert np.array(found) == pytest.approx(np.array(expected), rel=1e-5, abs=1e-4)
+    gradient = tape.gradient(expected, watched)
+    assert np.array(tape.gradient(found, watched)) == pytest.approx(np.array(gradient), abs=1e-5)
 
 
 def create_learner(**optimizer: Any) -> Learner:
