@@ -66,8 +66,8 @@ else
         fi
     fi
     extract --encoder-weights "$weights" "${early[@]}"
-    recipe=(--epochs "${epochs:-16}" --units 128 --label-smoothing 0.05 --learning-rate 0.002
-        --min-count 1)
+    recipe=(--epochs "${epochs:-14}" --units 128 --label-smoothing 0.05 --learning-rate 0.002
+        --min-count 1 --averaging 0.99)
 fi
 
 say "training"

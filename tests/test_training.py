@@ -104,16 +104,17 @@ def test_a_training_is_not_repeated_but_a_changed_one_is_done(features, trained,
     assert differ(model, trained.model)
 
 
-def test_words_are_hidden_while_training_and_only_then(features, tmp_path):
+def test_words_are_hidden_while_training_and_only_then(features, trained, tmp_path):
     # With steps that change nothing, what differs is what the network was shown.
+    still = dataclasses.replace(
+        OPTIONS, start=str(trained.model), epochs=1, dropout=0.0, learning_rate=1e-12
+    )
     losses = []
     for hidden in (0.0, 1.0):
-        options = dataclasses.replace(
-            OPTIONS, epochs=1, dropout=0.0, word_dropout=hidden, learning_rate=1e-12
-        )
+        options = dataclasses.replace(still, word_dropout=hidden)
         losses.append(training.train(features, f"{tmp_path}/{hidden}", options).history[0])
     shown, unseen = losses
-    assert abs(shown["loss"] - unseen["loss"]) > 1e-5
+    assert abs(shown["loss"] - unseen["loss"]) > 1e-3
     assert shown["development_loss"] == pytest.approx(unseen["development_loss"], abs=1e-6)
 
 
@@ -126,13 +127,15 @@ def test_the_average_of_the_weights_is_what_is_measured_and_kept(features, train
     assert differ(f"{tmp_path}/model", trained.model)
 
 
-def test_half_precision_is_for_what_is_computed_and_not_for_weights(features, trained, tmp_path):
+def test_half_precision_is_for_what_is_computed_and_not_for_weights(features, tmp_path):
     before = keras.config.dtype_policy()
-    options = dataclasses.replace(OPTIONS, epochs=1, precision="bfloat16")
+    # Without dropout, which other numbers would draw otherwise.
+    single = dataclasses.replace(OPTIONS, epochs=1, dropout=0.0, word_dropout=0.0)
+    options = dataclasses.replace(single, precision="bfloat16")
+    (expected,) = training.train(features, f"{tmp_path}/single", single).history
     (epoch,) = training.train(features, f"{tmp_path}/model", options).history
     for name in ("loss", "development_loss"):
-        expected = trained.result.history[0][name]
-        assert expected != epoch[name] == pytest.approx(expected, rel=0.02)
+        assert expected[name] != epoch[name] == pytest.approx(expected[name], rel=0.02)
     assert all(weight.dtype == np.float32 for weight in weights(f"{tmp_path}/model"))
     assert keras.config.dtype_policy() == before
     broken = dataclasses.replace(options, decoder="merge", settings={"units": -1})

@@ -91,7 +91,7 @@ def suiting(survey: examples.Survey, shape: tuple[int, ...]) -> Batches:
     return Batches.suiting(vocabulary, survey.captions, shape, images=4, longest=8)
 
 
-@pytest.mark.parametrize(("shape", "size", "at_once"), [((32,), 20, 1), ((2, 3, 32), 4, 5)])
+@pytest.mark.parametrize(("shape", "size", "at_once"), [((32,), 8, 1), ((2, 3, 32), 4, 5)])
 def test_captions_of_a_vector_come_alone_and_those_of_a_grid_together(
     tmp_path, shape, size, at_once
 ):

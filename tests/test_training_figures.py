@@ -87,7 +87,7 @@ def test_by_the_loss_the_best_epoch_is_kept_and_without_a_better_one_it_ends(tmp
     assert len(losses) == result.best_epoch + 2 < 20
 
     captioner = Captioner.load(f"{tmp_path}/model", encoder=False)
-    # All of one length and in one batch, the mean over batches is the mean over words.
+    # Here in one batch, and in training in several: it is the mean over words.
     batches = Batches(captioner.vocabulary, (8,), 12).of(dataset.records("dev"))
     ((inputs, following, weights),) = batches
     words = word_losses(following, captioner.decoder(inputs), options.label_smoothing)

@@ -11,7 +11,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser = add_verb(verbs, "scenes", "Draw a captioned collection to try things on.", _run)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the collection goes")
     parser.add_argument(
-        "--count", type=positive, default=8000, metavar="N", help="pictures to draw"
+        "--count", type=positive, default=12000, metavar="N", help="pictures to draw"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="draws another collection")
 

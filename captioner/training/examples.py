@@ -142,14 +142,15 @@ class Batches:
             vocabulary: of the tokens.
             captions: of each image, with their languages.
             feature_shape: (channels,) or (rows, columns, channels).
-            images: in a batch, if each comes with all its captions; their captions are as many
-                where they come alone.
+            images: in a batch. Where captions come alone it has as many as so many images have.
             longest: the most tokens of a caption.
         """
         at_once = 1 if math.prod(feature_shape[:-1]) == 1 else _CAPTIONS_AT_ONCE
-        whole = cls(vocabulary, (longest,), images * _CAPTIONS_AT_ONCE // at_once, at_once)
-        counts = np.concatenate([whole.token_counts(pairs) for pairs in captions])
-        return dataclasses.replace(whole, lengths=length_classes(counts, longest))
+        whole = cls(vocabulary, (longest,), images, at_once)
+        by_image = list(filter(len, map(whole.token_counts, captions)))
+        counts = np.concatenate(by_image)
+        size = round(images * len(counts) / len(by_image)) if at_once == 1 else images
+        return cls(vocabulary, length_classes(counts, longest), size, at_once)
 
     def steps(self, captions: Iterable[Iterable[tuple[str, str]]]) -> int:
         """How many batches images with these captions and languages make."""

@@ -26,12 +26,14 @@ class Passes:
         measure: captions the development images, where the best captions decide.
         figure: what is told of the training batches: the mean of their "loss", or of what their
             totals have by that name.
+        over: whose number in a batch's totals that mean is weighted by.
     """
 
     training: Callable[[int, int], Any]
     development: Any | None
     measure: Measure | None
     figure: str = "loss"
+    over: str = "words"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Fitter:
         batches = self.passes.training(progress.epoch, len(progress.figures))
         for loss, totals in self.learner.over(batches, learn=True):
             figure = totals.get(self.passes.figure, loss)
-            progress.figures.append((figure, totals["examples"]))
+            progress.figures.append((figure, totals[self.passes.over]))
             self.log.step()
             if self.checkpoints.are_due:
                 self._save(progress)
@@ -93,7 +95,7 @@ class Fitter:
         with self.learner.averaged():
             if self.passes.development is not None:
                 over = self.learner.over(self.passes.development, learn=False)
-                losses = [(loss, totals["examples"]) for loss, totals in over]
+                losses = [(loss, totals["words"]) for loss, totals in over]
                 figures["development_loss"] = _mean(losses)
             if self.passes.measure:
                 figures["cider_d"], samples = self.passes.measure()
@@ -110,6 +112,6 @@ class Fitter:
 
 
 def _mean(pairs: list[tuple[Any, Any]]) -> float:
-    """The mean of figures, each with its number of examples."""
-    figures, counts = np.array([[float(value) for value in pair] for pair in pairs]).T
-    return float(np.average(figures, weights=counts))
+    """The mean of figures, each with its weight."""
+    figures, weights = np.array([[float(value) for value in pair] for pair in pairs]).T
+    return float(np.average(figures, weights=weights))

@@ -137,14 +137,14 @@ def _passes(
     network: Decoder,
     training: Callable[[int, int], Any],
 ) -> Passes:
-    figure = "reward" if options.self_critical else "loss"
+    figure = ("reward", "examples") if options.self_critical else ("loss", "words")
     if not source.counts.get("dev"):
-        return Passes(training, None, None, figure)
+        return Passes(training, None, None, *figure)
     images = source.dev.in_order()
     development = devices.batches(batches.of(images), batches.size)
     by_captions = options.keep_by == "cider_d"
     measure = Measure(network, batches.vocabulary, images) if by_captions else None
-    return Passes(training, development, measure, figure)
+    return Passes(training, development, measure, *figure)
 
 
 def _written(

@@ -25,7 +25,7 @@ from captioner.errors import UserError
 
 __all__ = ["Facts", "Thing", "draw", "is_held_out", "is_right", "read_facts", "tell"]
 
-DEFAULT_COUNT = 8000
+DEFAULT_COUNT = 12000
 IMAGES = "Flicker8k_Dataset"
 CAPTIONS = "Flickr8k.token.txt"
 SETTINGS = "scenes.json"  # what the collection was drawn with
