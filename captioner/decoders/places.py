@@ -14,7 +14,7 @@ class Places(layers.Layer):
     Args:
         feature_shape: of one image's features, (channels,) or (rows, columns, channels).
         units: width of the result.
-        dropout: of whole channels, and then of each place's values.
+        dropout: of whole channels, and of what is told of each place of a grid.
     """
 
     def __init__(self, feature_shape: tuple[int, ...], units: int, dropout: float) -> None:
@@ -24,7 +24,6 @@ class Places(layers.Layer):
         self.channel_dropout = layers.SpatialDropout1D(dropout)
         self.here = layers.Dense(units, activation="gelu")
         self.here_norm = layers.LayerNormalization()
-        self.here_dropout = layers.Dropout(dropout)
         if self.cell_count > 1:
             self.around = layers.Conv2D(units, 3, padding="same", activation="gelu")
             self.around_norm = layers.LayerNormalization()
@@ -33,8 +32,7 @@ class Places(layers.Layer):
 
     def call(self, cells: Any) -> Any:
         """[batch, cells, channels] to [batch, cells, units]."""
-        here = self.here(self.channel_dropout(cells))
-        places = self.here_dropout(self.here_norm(here))
+        places = self.here_norm(self.here(self.channel_dropout(cells)))
         if self.cell_count == 1:
             return places
         grid = ops.reshape(places, (-1, *self.grid, places.shape[-1]))
