@@ -68,12 +68,14 @@ else
     extract --encoder-weights "$weights" "${early[@]}"
     recipe=(--epochs "${epochs:-14}" --units 128 --label-smoothing 0.05 --learning-rate 0.002
         --min-count 1 --averaging 0.99)
+    unseen=(--split test)
 fi
 
 say "training"
 captioner train --features "$out/features" --output "$out/model" ${recipe[@]+"${recipe[@]}"}
 say "captions"
-captioner caption --input "$out/features" --model "$out/model" --output "$out/captions"
+captioner caption --input "$out/features" --model "$out/model" --output "$out/captions" \
+    ${unseen[@]+"${unseen[@]}"}
 say "what came out"
 captioner evaluate --captions "$out/captions" --references "$captions" ${splits:+--splits "$splits"} \
     ${format:+--references-format "$format"}
