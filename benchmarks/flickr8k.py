@@ -26,7 +26,7 @@ ENCODER = ["--encoder", "xception+xception", "--encoder-layer", "add_11+"]
 COMMON = ["--precision", "bfloat16", "--epochs", "14", "--averaging", "0.99"]
 MERGE = ["--decoder", "merge", "--units", "512", "--dropout", "0.5", *COMMON]
 ATTENTION = ["--decoder", "attention", "--dropout", "0.5", *COMMON]
-# Without dropout it learns the training images by heart. Longer samples are rare, and cost time.
+# Longer samples are rare, and cost time.
 SELF_CRITICAL = ["--self-critical", "--dropout", "0.5", "--max-length", "21", *COMMON]
 GREEDY = ["--width", "1"]
 # Dropout and smoothed labels leave a model less sure of its words than it may be.

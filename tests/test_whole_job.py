@@ -139,21 +139,22 @@ def test_captions_from_images_are_those_from_features(work: Path, capsys) -> Non
     # Long enough that it has something to say.
     flags = ("--epochs", 8, "--learning-rate", 0.01, "--min-count", 1)
     run("train", "--features", work / "features", "--output", model, *flags)
+    # Few words, since what rounding changes adds up over them.
+    search = ("--width", 2, "--max-length", 5)
     found = {}
     for name, source in [("features", work / "features"), ("images", scenes)]:
         output = work / f"captions-from-{name}"
-        run("caption", "--input", source, "--model", model, "--output", output, "--width", 2)
+        run("caption", "--input", source, "--model", model, "--output", output, *search)
         found[name] = {record.id: record for record in captions.read(str(output))}
     assert found["images"].keys() == found["features"].keys() == ids_of_scenes(work)
-    # The features were rounded to float16 in between, which each word's probability feels.
+    # The features were rounded to float16 in between.
     for id, record in found["images"].items():
         other = found["features"][id]
         assert record.content_hash == other.content_hash
-        each = 0.01 * (1 + len(record.caption.split()))
-        assert record.log_probability == pytest.approx(other.log_probability, abs=each)
+        assert record.log_probability == pytest.approx(other.log_probability, abs=0.05)
     capsys.readouterr()
     image = sorted(scenes.glob("scene*"))[0]
-    run("caption", image, "--model", model, "--width", 2)
+    run("caption", image, "--model", model, *search)
     assert capsys.readouterr().out == found["images"][image.name].caption + "\n"
     assert Captioner.load(str(model)).caption([str(image)])[0].text
 
