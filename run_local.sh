@@ -66,8 +66,10 @@ else
         fi
     fi
     extract --encoder-weights "$weights" "${early[@]}"
+    # Five captions say the same in other words: which of them the model prefers says less about it
+    # than the loss of all of them.
     recipe=(--epochs "${epochs:-14}" --units 128 --label-smoothing 0.05 --learning-rate 0.002
-        --min-count 1 --averaging 0.99)
+        --min-count 1 --averaging 0.99 --keep-by loss)
     unseen=(--split test)
 fi
 

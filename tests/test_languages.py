@@ -60,7 +60,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     run(
         *("train", "--features", root / "features", "--output", root / "model"),
-        *("--decoder", "merge", "--epochs", 12, "--batch-size", 8, "--learning-rate", 0.02),
+        *("--decoder", "merge", "--epochs", 16, "--batch-size", 8, "--learning-rate", 0.02),
         *("--units", 32, "--min-count", 1, "--word-dropout", 0.1),
     )
     return root
@@ -77,6 +77,19 @@ def caption(root: Path, output: Path, *flags: object) -> dict[str, captions.Capt
 def test_the_model_knows_the_languages_of_its_captions(work: Path) -> None:
     vocabulary = Captioner.load(str(work / "model"), encoder=False).vocabulary
     assert vocabulary.languages == ("en", "de", "zh")
+
+
+def test_the_best_epoch_is_that_of_all_languages_and_among_equals_of_the_lowest_loss(
+    work: Path,
+) -> None:
+    training = json.loads((work / "model/model.json").read_text())["training"]
+    history = json.loads((work / "model/history.json").read_text())
+    # In English, with two captions a picture, 5 is reached, in German, with three words, 7.5.
+    highest = max(entry["cider_d"] for entry in history)
+    assert highest == pytest.approx((5 + 7.5 + 10) / 3)
+    equal = [entry for entry in history if entry["cider_d"] == highest]
+    assert len(equal) > 1
+    assert training["best_epoch"] == min(equal, key=lambda entry: entry["development_loss"])
 
 
 @pytest.mark.parametrize("language", ["de", "zh"])

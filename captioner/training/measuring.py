@@ -29,21 +29,39 @@ class Sample:
 
 
 class Measure:
-    """Captions a decoder's development images and scores them.
+    """Captions a decoder's development images and scores them, in each language it knows.
 
     Args:
         decoder: as it is when it is measured.
-        vocabulary: of its tokens. Captions are made in its first language.
+        vocabulary: of its tokens.
         records: of the development split, of which at most the first 2,000 are captioned.
     """
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary, records: tf.data.Dataset) -> None:
+        languages = vocabulary.languages or (vocabulary.language,)
+        self._parts = [_InLanguage(decoder, vocabulary, records, its) for its in languages]
+
+    def __call__(self) -> tuple[float, list[Sample]]:
+        """The mean CIDEr-D, and the captions it is of.
+
+        It is reckoned over token ids, in which what is rare is unknown.
+        """
+        scored = [pair for part in self._parts for pair in part()]
+        mean = float(np.mean([score for score, _ in scored])) if scored else 0.0
+        return mean, [sample for _, sample in scored]
+
+
+class _InLanguage:
+    """Those captions that are in one language."""
+
+    def __init__(
+        self, decoder: Decoder, vocabulary: Vocabulary, records: tf.data.Dataset, language: str
+    ) -> None:
         self._vocabulary = vocabulary
-        self._search = Search(decoder, SearchOptions(width=1), vocabulary)
+        self._search = Search(decoder, SearchOptions(width=1, language=language), vocabulary)
         self._ids: list[str] = []
         self._references: list[list[str]] = []
         features = []
-        language = vocabulary.language
         for record in records.take(_IMAGES).as_numpy_iterator():
             texts = captions_in(record, language)
             if texts:
@@ -58,18 +76,12 @@ class Measure:
         self._scorer = CiderD(DocumentFrequencies.of(groups))
         self._prepared = [self._scorer.references(group) for group in groups]
 
-    def __call__(self) -> tuple[float, list[Sample]]:
-        """The mean CIDEr-D, and the captions it is of.
-
-        It is reckoned over token ids, in which what is rare is unknown.
-        """
-        captions = list(self._captions())
-        scores = list(map(self._scorer.score, captions, self._prepared))
-        samples = [
-            Sample(id, self._vocabulary.decode(caption), references[0])
-            for id, caption, references in zip(self._ids, captions, self._references, strict=True)
-        ]
-        return float(np.mean(scores)) if scores else 0.0, samples
+    def __call__(self) -> Iterator[tuple[float, Sample]]:
+        """Each image's CIDEr-D and caption."""
+        told = zip(self._ids, self._captions(), self._references, self._prepared, strict=True)
+        for id, caption, references, prepared in told:
+            sample = Sample(id, self._vocabulary.decode(caption), references[0])
+            yield self._scorer.score(caption, prepared), sample
 
     def _captions(self) -> Iterator[list[int]]:
         """The words of each image's greedy caption, as ids."""

@@ -24,7 +24,7 @@ class TrainingOptions:
         epochs: passes over the training captions.
         patience: epochs without a better one after which to stop; 0 for never.
         keep_by: which epoch is best: that with the highest "cider_d" of the development split's
-            greedy captions, or that with its lowest "loss".
+            greedy captions (the lowest loss among equals), or that with its lowest "loss".
         batch_size: images a step, over all devices, or as many captions as these have; see
             `examples.Batches.suiting`.
         accumulate: steps whose mean gradient is applied at once.

@@ -28,8 +28,8 @@ FIGURES = {
     "cider_d": "CIDEr-D",
 }
 
-# By what the best epoch is found, the first that is there, and whether less (1) or more (-1) of it
-# is better.
+# By what the best epoch is found, the next among equals, and whether less (1) or more (-1) of it is
+# better.
 _DECIDES = {"cider_d": -1, "development_loss": 1, "loss": 1, "reward": -1}
 
 
@@ -91,13 +91,13 @@ class EpochLog:
     def best_epoch(self) -> int:
         """The number, from 1, of the first of the best epochs.
 
-        The best has the highest CIDEr-D; or else the lowest development loss; or else, where
-        there is no development split, the lowest loss or the highest reward.
+        The best has the highest CIDEr-D, and among equals the lowest development loss; where
+        captions aren't scored that loss alone decides; and where there is no development split,
+        the lowest loss or the highest reward.
         """
-        for name, sign in _DECIDES.items():
-            if name in self.history[0]:
-                return int(min(self.history, key=lambda entry: sign * entry[name])["epoch"])
-        raise ValueError("an epoch without a figure")
+        known = {name: sign for name, sign in _DECIDES.items() if name in self.history[0]}
+        best = min(self.history, key=lambda entry: [known[name] * entry[name] for name in known])
+        return int(best["epoch"])
 
     def resume(self, history: list[dict[str, float]], steps: int) -> None:
         """Go on after the epochs of `history` and some steps of another one."""
