@@ -55,6 +55,16 @@ def test_word_by_word_gives_the_logits_of_the_whole_caption(name, shape):
 
 
 @each_decoder
+def test_sharpened_it_says_what_it_said_at_that_temperature(name):
+    decoder, features = create(name, (6,)), draw(2, 6)
+    for weight in decoder.weights:  # biases too
+        weight.assign(weight + 0.1)
+    before = logits(decoder, features)
+    decoder.sharpen(0.5)
+    assert logits(decoder, features) == pytest.approx(before / 0.5, rel=1e-4)
+
+
+@each_decoder
 def test_words_are_read_in_portions_of_any_size(name):
     decoder, features = create(name, (6,)), draw(2, 6)
     memory, state = decoder.begin(*as_tensors(features), 9)  # more than there are

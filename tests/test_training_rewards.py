@@ -12,6 +12,9 @@ from hypothesis.extra import numpy as arrays
 
 from captioner import training
 from captioner.errors import UserError
+from captioner.model import Captioner
+from captioner.records import FeatureDataset
+from captioner.search import SearchOptions
 from captioner.training.self_critical import advantages, trimmed
 from captioner.vocabulary import PADDING
 from tests import toy_training
@@ -60,6 +63,28 @@ def test_without_a_model_to_go_on_from_it_is_refused(features, tmp_path) -> None
     with pytest.raises(UserError, match="--start"):
         training.train(features, f"{tmp_path}/model", OPTIONS)
     assert not (tmp_path / "model").exists()
+
+
+def test_it_begins_with_the_start_model_at_a_temperature(features, tmp_path) -> None:
+    start = f"{tmp_path}/start"
+    training.train(features, start, dataclasses.replace(toy_training.OPTIONS, epochs=1))
+    options = dataclasses.replace(OPTIONS, start=start, epochs=1, learning_rate=1e-9)
+    with pytest.raises(UserError, match="the temperature must be more than 0"):
+        training.train(features, f"{tmp_path}/m", dataclasses.replace(options, temperature=0.0))
+    training.train(features, f"{tmp_path}/model", dataclasses.replace(options, temperature=0.5))
+
+    records = list(FeatureDataset.load(features).records("dev").as_numpy_iterator())
+    images = np.stack([record["features"] for record in records])
+    found = [
+        Captioner.load(model, encoder=False, search=search).caption_features(images)
+        for model, search in (
+            (start, SearchOptions(temperature=0.5)),
+            (f"{tmp_path}/model", SearchOptions()),
+        )
+    ]
+    for before, after in zip(*found, strict=True):
+        assert after.text == before.text
+        assert after.log_probability == pytest.approx(before.log_probability, abs=1e-3)
 
 
 def test_rewards_rise_and_on_several_devices_it_is_refused(features, tmp_path) -> None:

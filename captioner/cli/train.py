@@ -22,6 +22,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="reward whole captions by CIDEr-D, instead of learning people's word by word",
     )
     parser.add_argument("--samples", type=positive, metavar="N", help="captions an image for that")
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of the start model's words, before that"
+    )
     add_recipe(parser)
     parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the captions")
     parser.add_argument(

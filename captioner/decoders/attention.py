@@ -54,6 +54,11 @@ class AttentionDecoder(Decoder):
         self.joined_dropout = layers.Dropout(dropout)
         self.logits = layers.Dense(vocabulary_size)
 
+    @property
+    def last(self) -> layers.Layer:
+        """See `Decoder.last`."""
+        return self.logits
+
     def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`. The memory holds each place's key and value."""
         places = self.places(self.cells(features))

@@ -85,6 +85,16 @@ class Decoder(keras.Model, abc.ABC):
         """
         raise NotImplementedError
 
+    @property
+    @abc.abstractmethod
+    def last(self) -> keras.layers.Layer:
+        """The layer of whose weights the logits are a linear function."""
+
+    def sharpen(self, temperature: float) -> None:
+        """Make it surer of its words, as search does by a temperature below 1, for good."""
+        for weight in self.last.weights:
+            weight.assign(weight / temperature)
+
     def call(self, inputs: dict[str, Any]) -> Any:
         """The logits of every next word of whole captions.
 

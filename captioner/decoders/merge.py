@@ -40,6 +40,11 @@ class MergeDecoder(Decoder):
         self.merged = layers.Dense(units, activation="relu")
         self.logits = layers.Dense(vocabulary_size)
 
+    @property
+    def last(self) -> layers.Layer:
+        """See `Decoder.last`."""
+        return self.logits
+
     def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`."""
         pooled = ops.mean(self.cells(features), axis=1)

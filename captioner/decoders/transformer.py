@@ -55,6 +55,11 @@ class TransformerDecoder(Decoder):
         self.blocks = [Block(units, heads, dropout) for _ in range(layers)]
         self.norm = keras.layers.LayerNormalization()
 
+    @property
+    def last(self) -> keras.layers.Layer:
+        """See `Decoder.last`."""
+        return self.norm
+
     def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`."""
         places = self.places(self.cells(features))

@@ -167,6 +167,8 @@ def _check(source: Source, model: str, options: TrainingOptions, devices: Distri
         )
     if options.self_critical and devices.name != "one":
         raise UserError("self-critical training runs on one device: --strategy one")
+    if options.temperature <= 0:
+        raise UserError("the temperature must be more than 0; below 1 words are surer")
     if not devices.chief:
         return
     try:

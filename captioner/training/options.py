@@ -21,6 +21,8 @@ class TrainingOptions:
         self_critical: whether to train on the reward of sampled captions, see `self_critical`,
             and not on people's captions word by word.
         samples: captions an image to draw for that.
+        temperature: of the start model's words when that begins. One that is unsure, as smoothed
+            labels and dropout leave it, first learns to say less instead of what is right.
         epochs: passes over the training captions.
         patience: epochs without a better one after which to stop; 0 for never.
         keep_by: which epoch is best: that with the highest "cider_d" of the development split's
@@ -50,6 +52,7 @@ class TrainingOptions:
     start: str = ""
     self_critical: bool = False
     samples: int = 5
+    temperature: float = 0.6
     epochs: int = 12
     patience: int = 0
     keep_by: str = "cider_d"

@@ -91,6 +91,8 @@ def prepare(
             decoder.standardise.set_statistics(found.mean, found.variance)
         else:
             decoder.set_weights(start.decoder.get_weights())
+            if options.self_critical:
+                decoder.sharpen(options.temperature)
             if from_layer is not None:
                 encoder = Encoder.load(source.encoder, source.encoder_weights)
                 network = EndToEnd(encoder, decoder, from_layer)
