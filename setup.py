@@ -47,6 +47,7 @@ setup(
     extras_require={
         "jax": ["jax>=0.5.3,<0.6"],
         "meteor": ["pycocoevalcap"],
+        "openvino": ["openvino>=2026.4,<2027"],
         "tune": ["keras-tuner[bayesian]>=1.4.8,<2"],
         "test": [
             "duckdb",
@@ -56,6 +57,7 @@ setup(
             "jsonschema",
             "keras-tuner[bayesian]>=1.4.8,<2",
             "moto[server]",
+            "openvino>=2026.4,<2027",
             "pandas",
             "pycocoevalcap",
             "pytest",

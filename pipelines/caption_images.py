@@ -29,12 +29,14 @@ class LoadCaptioner:
         search: how captions are searched for.
         batch_size: images the network takes at once.
         from_features: whether it is given features; the encoder then stays on disk.
+        engine: what runs the encoder.
     """
 
     models: tuple[str, ...]
     search: SearchOptions
     batch_size: int
     from_features: bool
+    engine: str
 
     def __call__(self) -> CaptionerNetwork:
         captioner = Captioner.load(
@@ -42,6 +44,7 @@ class LoadCaptioner:
             search=self.search,
             batch_size=self.batch_size,
             encoder=not self.from_features,
+            engine=self.engine,
         )
         return CaptionerNetwork(captioner, self.from_features)
 
@@ -132,8 +135,9 @@ def work(job: Job, captioner: Captioner, models: Sequence[str], search: SearchOp
         models: the directories that `captioner` was loaded from, with `search`.
     """
     size = job.options.batch_size
+    load = LoadCaptioner(tuple(models), search, size, job.from_features, job.options.engine)
     return Work(
-        handler=HalvingHandler(LoadCaptioner(tuple(models), search, size, job.from_features), size),
+        handler=HalvingHandler(load, size),
         image_size=captioner.description.encoder.image_size,
         open_spool=captions.FORMATS[job.extension.removeprefix(".")].open_spool,
         to_record=functools.partial(

@@ -25,13 +25,15 @@ class LoadEncoder:
     Args:
         spec: the encoder.
         weights_file: URI of its weights.
+        engine: what runs it.
     """
 
     spec: EncoderSpec
     weights_file: str
+    engine: str
 
     def __call__(self) -> EncoderNetwork:
-        return EncoderNetwork(Encoder.load(self.spec, self.weights_file))
+        return EncoderNetwork(Encoder.load(self.spec, self.weights_file, self.engine))
 
 
 class EncoderNetwork:
@@ -102,13 +104,13 @@ class SaveDataset:
         ).save()
 
 
-def work(encoder: Encoder, directory: str, batch_size: int) -> Work:
+def work(encoder: Encoder, directory: str, options: JobOptions) -> Work:
     """What the extract job does, with the encoder's weights saved where workers find them."""
     spec = encoder.spec
     weights_file = storage.join(directory, "encoders", f"{spec.weights}.weights.h5")
     encoder.save_weights(weights_file)
     return Work(
-        handler=HalvingHandler(LoadEncoder(spec, weights_file), batch_size),
+        handler=HalvingHandler(LoadEncoder(spec, weights_file, options.engine), options.batch_size),
         image_size=spec.image_size,
         open_spool=records.open_spool,
         to_record=to_record,

@@ -51,6 +51,7 @@ class JobOptions:
 
     Args:
         batch_size: images the network takes at once.
+        engine: what runs the encoder, of `encoders.engines.ENGINES`.
         shard_size: images a shard, about.
         force: whether what is done is done again.
         dedupe: "content" reads images once more at first, so that those with the same bytes come
@@ -60,6 +61,7 @@ class JobOptions:
     """
 
     batch_size: int = 32
+    engine: str = "auto"
     shard_size: int = 256
     force: bool = False
     dedupe: str | None = None

@@ -100,6 +100,12 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=positive, default=32, metavar="N", help="images at once"
     )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "tensorflow", "openvino"),
+        default="auto",
+        help="what runs the encoder; by itself OpenVINO, where it is installed",
+    )
     add_shard_size(parser)
     parser.add_argument("--force", action="store_true", help="do again what is done")
     parser.add_argument(

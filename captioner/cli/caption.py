@@ -154,7 +154,8 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     from captioner.search import SearchOptions
 
     search = given(parsed, SearchOptions)
-    captioner = Captioner.load(*parsed.model, search=search, batch_size=1)
+    # For some images another engine isn't worth compiling the network for.
+    captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine="tensorflow")
     _say_language(parsed, captioner)
     for image, caption in zip(parsed.images, captioner.caption(parsed.images), strict=True):
         print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)

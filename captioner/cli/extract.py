@@ -56,6 +56,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--grid-size", type=int, default=0, metavar="N", help="average the grid to N x N; 0 doesn't"
     )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="that of the features there are, or what the engine is fastest in here",
+    )
     add_job(parser)
 
 
@@ -81,17 +87,28 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
         features=parsed.features,
         image_size=parsed.image_size,
         grid_size=parsed.grid_size,
+        precision=_precision(parsed),
     )
     checking.check_sample(parsed.input, parsed.output)
     if parsed.descriptions and not parsed.dry_run:
         _write_descriptions(parsed)
-    job = extract_features.job(
-        parsed.input, parsed.output, encoder, *collection, given(parsed, JobOptions)
-    )
+    chosen = given(parsed, JobOptions)
+    job = extract_features.job(parsed.input, parsed.output, encoder, *collection, chosen)
     with tempfile.TemporaryDirectory(prefix="captioner-") as elsewhere:
         directory = elsewhere if parsed.dry_run else parsed.output
-        work = extract_features.work(encoder, directory, parsed.batch_size)
+        work = extract_features.work(encoder, directory, chosen)
         run_job(parsed, job, work, "features", flags)
+
+
+def _precision(parsed: argparse.Namespace) -> str:
+    if parsed.precision != "auto":
+        return parsed.precision
+    from captioner import records
+    from captioner.encoders import engines
+
+    if records.is_dataset(parsed.output):
+        return records.FeatureDataset.load(parsed.output).encoder.precision
+    return engines.best_precision(parsed.engine)
 
 
 def _write_descriptions(parsed: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ Several networks can look at the same pictures: their features are put one after
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 
 from captioner import storage
-from captioner.encoders import networks
+from captioner.encoders import engines, networks
 from captioner.encoders.applications import application, application_size, names
 from captioner.encoders.spec import EncoderSpec, NetworkSpec
 from captioner.errors import UserError
@@ -23,7 +24,10 @@ __all__ = ["Encoder", "EncoderSpec", "NetworkSpec", "create", "names", "weights_
 
 
 class Encoder:
-    """A network and its spec.
+    """A network, its spec and what runs it.
+
+    Args:
+        engine: of `engines.ENGINES`. OpenVINO compiles the network when it first encodes.
 
     Attributes:
         spec: what decides the features.
@@ -31,10 +35,15 @@ class Encoder:
         feature_shape: the shape of one image's features: (channels,) or (rows, columns, channels).
     """
 
-    def __init__(self, spec: EncoderSpec, network: keras.Model) -> None:
+    def __init__(self, spec: EncoderSpec, network: keras.Model, engine: str = "auto") -> None:
         self.spec = spec
         self.network = network
         self.feature_shape: tuple[int, ...] = tuple(network.output.shape[1:])
+        self._engine = engine
+
+    @functools.cached_property
+    def _run(self) -> engines.Run:
+        return engines.create(self._engine, self.network, self.spec.precision)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """The features of a batch. Batches of one size are fast: the graph is traced per size.
@@ -45,7 +54,7 @@ class Encoder:
         Returns:
             float32 [N, *feature_shape].
         """
-        return np.asarray(self.network.predict_on_batch(pixels), np.float32)
+        return self._run(pixels)
 
     def save_weights(self, file: str) -> None:
         """Publish the weights at the URI `file`, unless they are there."""
@@ -55,8 +64,8 @@ class Encoder:
             storage.create(file, local)
 
     @classmethod
-    def load(cls, spec: EncoderSpec, weights_file: str) -> Encoder:
-        """The encoder of `spec` with the weights that `save_weights` wrote.
+    def load(cls, spec: EncoderSpec, weights_file: str, engine: str = "auto") -> Encoder:
+        """The encoder of `spec` with the weights that `save_weights` wrote, run by an engine.
 
         Raises:
             UserError: the file is missing, or holds other weights than the spec names.
@@ -72,7 +81,7 @@ class Encoder:
             raise UserError(f"{weights_file}: the encoder's weights are not there") from error
         if weights_fingerprint(network) != spec.weights:
             raise UserError(f"{weights_file}: not the weights that these features were made with")
-        return cls(spec, network)
+        return cls(spec, network, engine)
 
 
 def create(
@@ -83,7 +92,9 @@ def create(
     features: str = "pooled",
     image_size: int | None = None,
     grid_size: int = 0,
+    precision: str = "float32",
     seed: int = 0,
+    engine: str = "auto",
 ) -> Encoder:
     """An encoder from one network of `keras.applications`, or from several.
 
@@ -94,9 +105,10 @@ def create(
             each with "+" between, or the same for all.
         layer: see `NetworkSpec`; of several networks as `weights`. Several layers of one network
             with the same weights are had for the price of one.
-        features, grid_size: see `EncoderSpec`.
+        features, grid_size, precision: see `EncoderSpec`.
         image_size: side in pixels; each network's own size by default.
         seed: of the untrained weights; without effect on others.
+        engine: see `Encoder`.
 
     Raises:
         UserError: an unknown network or layer, or weights that can't be had, or grids of several
@@ -109,7 +121,7 @@ def create(
         NetworkSpec(name, layer, image_size or application_size(name), Path(source).name)
         for name, layer, source in zip(names, layers, sources, strict=True)
     )
-    spec = EncoderSpec(parts, features, grid_size, "float32", "")
+    spec = EncoderSpec(parts, features, grid_size, precision, "")
     to_make = {part.whole: (part, source) for part, source in zip(parts, sources, strict=True)}
     if [to_make[part.whole][1] for part in parts] != sources:
         raise UserError(f"{weights}: files of one name for one network; rename one of them")
@@ -119,7 +131,8 @@ def create(
         if source == "none":
             networks.settle(network, seed)
     network = networks.side_by_side(made, spec.image_size)
-    return Encoder(dataclasses.replace(spec, weights=weights_fingerprint(network)), network)
+    spec = dataclasses.replace(spec, weights=weights_fingerprint(network))
+    return Encoder(spec, network, engine)
 
 
 def weights_fingerprint(network: keras.Model) -> str:

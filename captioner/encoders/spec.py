@@ -42,7 +42,7 @@ class EncoderSpec:
         networks: at least one. The features are what they give, one after the other.
         features: "pooled", the mean over the grid of places, or "grid".
         grid_size: side of the grid the layer's own is averaged to; 0 keeps the layer's own.
-        precision: the number type that the networks compute in.
+        precision: what the networks may compute in: "float32", or "bfloat16" where that is faster.
         weights: fingerprint of all weights' values.
     """
 

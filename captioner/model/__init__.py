@@ -111,6 +111,7 @@ class Captioner:
         search: SearchOptions | None = None,
         encoder: bool = True,
         batch_size: int = BATCH_SIZE,
+        engine: str = "auto",
     ) -> Captioner:
         """The captioner that was saved in a directory; or an ensemble of those in several.
 
@@ -119,6 +120,7 @@ class Captioner:
             search: how to search for captions.
             encoder: whether to load the encoder too, which images need and features don't.
             batch_size: images at a time.
+            engine: what runs the encoder, of `encoders.engines.ENGINES`.
 
         Raises:
             UserError: there is no model, or not a whole one of this version; or several have
@@ -128,7 +130,8 @@ class Captioner:
         decoders = [model.decoder for model in models]
         decoder = Ensemble(decoders) if len(models) > 1 else decoders[0]
         first = models[0]
-        loaded = Encoder.load(first.description.encoder, first.encoder_weights) if encoder else None
+        spec, weights = first.description.encoder, first.encoder_weights
+        loaded = Encoder.load(spec, weights, engine) if encoder else None
         return cls(
             first.description,
             decoder,
