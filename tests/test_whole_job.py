@@ -137,7 +137,7 @@ def test_one_split_can_be_captioned_and_then_the_rest(work: Path, capsys) -> Non
 def test_captions_from_images_are_those_from_features(work: Path, capsys) -> None:
     model, scenes = work / "both", work / "scenes/Flicker8k_Dataset"
     # Long enough that it has something to say.
-    flags = ("--epochs", 8, "--learning-rate", 0.01, "--min-count", 1)
+    flags = ("--epochs", 20, "--learning-rate", 0.01, "--min-count", 1)
     run("train", "--features", work / "features", "--output", model, *flags)
     # Few words, since what rounding changes adds up over them.
     search = ("--width", 2, "--max-length", 5)

@@ -22,7 +22,7 @@ ENGINES = ("auto", "tensorflow", "openvino")
 Run = Callable[[np.ndarray], np.ndarray]
 
 # Images a request: enough for a processor's matrix units, few enough to share a batch among cores.
-_IMAGES = 8
+IMAGES = 8
 
 
 def choose(name: str) -> str:
@@ -78,19 +78,22 @@ class OpenVino:
     """
 
     def __init__(self, network: keras.Model, precision: str) -> None:
-        self._size = network.input.shape[1]
-        self._queue = _compiled(network, {"float32": "f32", "bfloat16": "bf16"}[precision])
+        self._queue = compiled(network, precision)
         self._queue.set_callback(_keep)
         self._lock = threading.Lock()
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Features of a batch of any size."""
-        parts: list[Any] = [None] * -(-len(pixels) // _IMAGES)
-        missing = len(parts) * _IMAGES - len(pixels)
-        filled = np.pad(pixels, [(0, missing), (0, 0), (0, 0), (0, 0)], mode="edge")
+        parts: list[Any] = [None] * -(-len(pixels) // IMAGES)
+        missing = len(parts) * IMAGES - len(pixels)
+        if missing:
+            filling = [(0, missing), *[(0, 0)] * (pixels.ndim - 1)]
+            filled = np.pad(pixels, filling, mode="edge")
+        else:
+            filled = pixels
         with self._lock:  # the queue waits for all there is in it
             for number in range(len(parts)):
-                images = filled[number * _IMAGES : (number + 1) * _IMAGES]
+                images = filled[number * IMAGES : (number + 1) * IMAGES]
                 self._queue.start_async({0: images}, (parts, number))
             self._queue.wait_all()
         return np.concatenate(parts)[: len(pixels)]
@@ -109,11 +112,17 @@ def _openvino() -> Any:
     return openvino
 
 
-def _compiled(network: keras.Model, precision: str) -> Any:
-    openvino = _openvino()
+def compiled(network: keras.Model, precision: str) -> Any:
+    """A queue of requests, an `openvino.AsyncInferQueue`, to a network that OpenVINO has compiled.
 
-    signature = tf.TensorSpec((_IMAGES, *network.input.shape[1:]), tf.uint8)
+    Args:
+        network: as of `create`. A request takes `IMAGES` of its inputs.
+        precision: "float32" or "bfloat16".
+    """
+    openvino = _openvino()
+    signature = tf.TensorSpec((IMAGES, *network.input.shape[1:]), tf.uint8)
     graph = tf.function(lambda pixels: network(pixels, training=False), [signature])
     found = openvino.convert_model(graph.get_concrete_function())
-    wishes = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    wishes = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}
     return openvino.AsyncInferQueue(openvino.Core().compile_model(found, "CPU", wishes))

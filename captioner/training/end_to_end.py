@@ -34,6 +34,11 @@ class EndToEnd(Decoder):
         self.built = True  # as its parts are
         _freeze(encoder, from_layer)
 
+    @property
+    def last(self) -> keras.layers.Layer:
+        """See `Decoder.last`."""
+        return self.decoder.last
+
     def begin(self, features: Any, length: int | None = None) -> tuple[State, State]:
         """See `Decoder.begin`; the features are pixels, uint8 [batch, size, size, 3]."""
         return self.decoder.begin(self.encoder(features), length)

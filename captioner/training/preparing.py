@@ -77,9 +77,8 @@ def prepare(
         lambda records: bar.track(records, source.counts["train"], description="reading features")
     )
     vocabulary = start.vocabulary if start else found.vocabulary(options.min_count)
-    captions = itertools.chain(*found.captions)
-    worded = sum(len(vocabulary.encode(*pair)) > 2 for pair in captions)  # more than start and end
-    if not worded:
+    captions = sum(_has_words(vocabulary, pair) for pair in itertools.chain(*found.captions))
+    if not captions:
         raise UserError(f"{source.name}: the training images have no captions")
     batches = Batches.suiting(
         vocabulary, found.captions, source.shape, options.batch_size, options.max_length
@@ -87,15 +86,13 @@ def prepare(
     description = _describe(source, options, start)
     with devices.strategy.scope(), _computing_in(options.precision):
         decoder = network = description.create_decoder(vocabulary)
-        if not start:
-            decoder.standardise.set_statistics(found.mean, found.variance)
+        if start:
+            _go_on(decoder, start, options)
         else:
-            decoder.set_weights(start.decoder.get_weights())
-            if options.self_critical:
-                decoder.sharpen(options.temperature)
-            if from_layer is not None:
-                encoder = Encoder.load(source.encoder, source.encoder_weights)
-                network = EndToEnd(encoder, decoder, from_layer)
+            decoder.standardise.set_statistics(found.mean, found.variance)
+        if start and from_layer is not None:
+            encoder = Encoder.load(source.encoder, source.encoder_weights)
+            network = EndToEnd(encoder, decoder, from_layer)
     if options.self_critical:
         steps = -(-source.counts["train"] // options.batch_size)
         training = _sampled(source.train, network, vocabulary, options)
@@ -103,7 +100,19 @@ def prepare(
         steps = batches.steps(found.captions)
         training = _written(source.train, batches, options, devices)
     passes = _passes(source, options, devices, batches, network, training)
-    return Material(description, decoder, network, vocabulary, passes, worded, steps)
+    return Material(description, decoder, network, vocabulary, passes, captions, steps)
+
+
+def _has_words(vocabulary: Vocabulary, caption: tuple[str, str]) -> bool:
+    """Whether there is more of a caption, in its language, than start and end."""
+    return len(vocabulary.encode(*caption)) > 2
+
+
+def _go_on(decoder: Decoder, start: Trained, options: TrainingOptions) -> None:
+    """Begin with what an earlier training has learned."""
+    decoder.set_weights(start.decoder.get_weights())
+    if options.self_critical:
+        decoder.sharpen(options.temperature)
 
 
 def _describe(source: Source, options: TrainingOptions, start: Trained | None) -> Description:
