@@ -20,9 +20,8 @@ from pathlib import Path
 
 from captioner.evaluation import Scores
 
-# Both what the last block makes of a picture and what goes into that block; of pictures larger
-# than those that the network was trained on, in which more can be told apart.
-ENCODER = ["--encoder", "xception+xception", "--encoder-layer", "add_11+", "--image-size", "384"]
+# Both what the last block makes of a picture and what goes into that block.
+ENCODER = ["--encoder", "xception+xception", "--encoder-layer", "add_11+"]
 
 COMMON = ["--dropout", "0.5", "--precision", "bfloat16", "--averaging", "0.99"]
 MERGE = ["--decoder", "merge", "--units", "512", "--epochs", "12", *COMMON]
