@@ -34,12 +34,14 @@ class Measure:
     Args:
         decoder: as it is when it is measured.
         vocabulary: of its tokens.
-        records: of the development split, of which at most the first 2,000 are captioned.
+        records: of the development split, of which at most the first 2,000 are captioned, or of
+            several languages that part of as many each.
     """
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary, records: tf.data.Dataset) -> None:
         languages = vocabulary.languages or (vocabulary.language,)
-        self._parts = [_InLanguage(decoder, vocabulary, records, its) for its in languages]
+        few = records.take(_IMAGES // len(languages))
+        self._parts = [_InLanguage(decoder, vocabulary, few, its) for its in languages]
 
     def __call__(self) -> tuple[float, list[Sample]]:
         """The mean CIDEr-D, and the captions it is of.
@@ -62,7 +64,7 @@ class _InLanguage:
         self._ids: list[str] = []
         self._references: list[list[str]] = []
         features = []
-        for record in records.take(_IMAGES).as_numpy_iterator():
+        for record in records.as_numpy_iterator():
             texts = captions_in(record, language)
             if texts:
                 self._ids.append(record["id"].decode())
