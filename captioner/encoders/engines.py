@@ -37,9 +37,9 @@ def choose(name: str) -> str:
     able = keras.backend.backend() == "tensorflow" and importlib.util.find_spec("openvino")
     if name == "openvino" and not able:
         raise UserError("OpenVINO is not here: pip install 'captioner[openvino]'")
-    if name == "auto" and able and not tf.config.list_physical_devices("GPU"):
-        return "openvino"
-    return "openvino" if name == "openvino" else "tensorflow"
+    if name == "auto":
+        return "openvino" if able and not tf.config.list_physical_devices("GPU") else "tensorflow"
+    return name
 
 
 def create(name: str, network: keras.Model, precision: str) -> Run:
@@ -86,11 +86,8 @@ class OpenVino:
         """Features of a batch of any size."""
         parts: list[Any] = [None] * -(-len(pixels) // IMAGES)
         missing = len(parts) * IMAGES - len(pixels)
-        if missing:
-            filling = [(0, missing), *[(0, 0)] * (pixels.ndim - 1)]
-            filled = np.pad(pixels, filling, mode="edge")
-        else:
-            filled = pixels
+        filling = [(0, missing), *[(0, 0)] * (pixels.ndim - 1)]
+        filled = np.pad(pixels, filling, mode="edge") if missing else pixels  # no copy for nothing
         with self._lock:  # the queue waits for all there is in it
             for number in range(len(parts)):
                 images = filled[number * IMAGES : (number + 1) * IMAGES]
