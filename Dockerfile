@@ -16,11 +16,12 @@ COPY requirements.txt ./
 RUN sed -E "/^(pydot|tensorflow-io)==/d; s/^tensorflow==/${TENSORFLOW}==/" requirements.txt > worker.txt \
     && pip install --no-cache-dir --no-compile --prefix=/packages -r worker.txt
 
-# No worker compiles against a package, tests it, or serves TensorBoard's pages; nor, with a GPU, goes
-# backwards through a convolution, profiles anything, or has several of them.
+# No worker compiles against a package, tests it, serves TensorBoard's pages, or has an accelerator of
+# Intel's; nor, with a GPU, goes backwards through a convolution, profiles anything, or has several of them.
 RUN find /packages -type d \( -name include -o -name tests \) -prune -exec rm -r {} + \
     && find /packages -type f \( -name '*.a' -o -name '*.h' -o -name '*.pyx' -o -name 'libclang.so' \
         -o -path '*/tensorboard/webfiles.zip' -o -path '*/tensorboard_data_server/bin/*' \
+        -o -name 'libopenvino_intel_[gn]pu_plugin.so' \
         -o -name 'libcudnn_cnn_train.so.*' -o -path '*/nvidia/cuda_cupti/lib/*.so*' \
         -o -name 'libnccl.so.*' -o -name 'libcusolverMg.so.*' \) -delete
 

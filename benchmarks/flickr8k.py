@@ -25,7 +25,8 @@ ENCODER = ["--encoder", "xception+xception", "--encoder-layer", "add_11+"]
 
 COMMON = ["--dropout", "0.5", "--precision", "bfloat16", "--averaging", "0.99"]
 MERGE = ["--decoder", "merge", "--units", "512", "--epochs", "12", *COMMON]
-ATTENTION = ["--decoder", "attention", "--epochs", "12", *COMMON]
+# Self-critical training gains most from a model that has not yet learnt its images by heart.
+ATTENTION = ["--decoder", "attention", "--epochs", "8", *COMMON]
 # Longer samples are rare, and cost time.
 SELF_CRITICAL = ["--self-critical", "--max-length", "21", "--epochs", "3", *COMMON]
 GREEDY = ["--width", "1"]
