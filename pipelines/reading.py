@@ -91,7 +91,7 @@ class ReadTasks(beam.DoFn):
         self._unreadable = Metrics.counter("captioner", "images_unreadable")
 
     def setup(self) -> None:
-        self._threads = Threads(max(4, 2 * (os.cpu_count() or 1)))
+        self._threads = Threads(threads_for(self._job.input))
 
     def teardown(self) -> None:
         self._threads.leave()
@@ -135,6 +135,17 @@ class ReadTasks(beam.DoFn):
         streamed = any(map(streamed_source, references))
         look_ahead = min(8, self._look_ahead) if streamed else self._look_ahead
         return ahead(self._threads, jobs, look_ahead, unless_stuck)
+
+
+def threads_for(source: str) -> int:
+    """How many threads read and decode the images of an input.
+
+    A store answers late, and lists name what is in stores. Of files that are here more threads than
+    there are cores only take turns, and small images then cost twice as much.
+    """
+    cores = os.cpu_count() or 1
+    here = storage.is_local(source) and storage.is_directory(source)
+    return cores if here else max(4, 2 * cores)
 
 
 def is_suspect(task: Task, uri: str, output: str) -> bool:

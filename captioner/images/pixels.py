@@ -62,7 +62,7 @@ def square(image: Image.Image, header_size: tuple[int, int], size: int) -> Decod
     )
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
-    return DecodedImage(np.array(pixels), width, height)
+    return DecodedImage(np.asarray(pixels), width, height)
 
 
 def _orientation(image: Image.Image) -> int:

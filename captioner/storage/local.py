@@ -116,10 +116,11 @@ class LocalStore:
     def read_bytes(self, uri: str, limit: int | None = None, start: int = 0) -> bytes:
         """See `Store.read_bytes`."""
         with open(_path(uri), "rb") as file:
-            file.seek(start)
-            data = file.read(-1 if limit is None else limit)
             size = max(0, os.fstat(file.fileno()).st_size - start)
-        if len(data) < min(size, size if limit is None else limit):
+            wanted = size if limit is None else min(size, limit)
+            file.seek(start)
+            data = file.read(wanted)  # not the limit, which memory would be asked for
+        if len(data) < wanted:
             raise OSError(errno.EIO, f"only {len(data)} of {size} bytes could be read", uri)
         return data
 
