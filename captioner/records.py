@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -135,6 +136,11 @@ class FeatureDataset:
     counts: dict[str, int]
     shards: dict[str, tuple[str, ...]]
     superseded: int
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Of features in memory."""
+        return math.prod(self.feature_shape) * np.dtype(np.float16).itemsize
 
     def save(self) -> None:
         """Replace the directory's ``dataset.json``."""

@@ -14,14 +14,14 @@ import tensorflow as tf
 from captioner.records import FeatureDataset
 from captioner.vocabulary import PADDING, Vocabulary
 
-# Features that need less memory than this are kept there after they were first read; of others
-# this many bytes are shuffled at a time.
 _MEMORY_BYTES = 4 * 2**30
 
 # A grid is looked at once for so many of its captions: Flickr8k, Flickr30k and COCO have five.
 _CAPTIONS_AT_ONCE = 5
 # Captions that come alone are shuffled among so many; with them wait their images' features.
 _CAPTIONS_SHUFFLED = 2**16
+# Images whose captions become tokens in one call.
+_READ_AT_ONCE = 32
 
 # Captions are batched with others of about their length: what pads them is computed in vain. These
 # shares of them are no longer than each class's length; few are very long.
@@ -34,13 +34,14 @@ class FeatureImages:
     Args:
         dataset: where they are.
         split: train, dev or test.
+        memory: bytes that their features may take there. Of more, so many are shuffled at a time.
     """
 
-    def __init__(self, dataset: FeatureDataset, split: str) -> None:
+    def __init__(self, dataset: FeatureDataset, split: str, memory: int = _MEMORY_BYTES) -> None:
         self._dataset = dataset
         self._split = split
         self._count = dataset.counts.get(split, 0)
-        self._at_once = min(self._count, _images_in_memory(dataset))
+        self._at_once = min(self._count, memory // dataset.bytes_per_image)
         fit = self._at_once == self._count
         self._held = dataset.records(split).cache() if fit else None
 
@@ -160,7 +161,7 @@ class Batches:
 
     def token_counts(self, captions: Iterable[tuple[str, str]]) -> np.ndarray:
         """The most tokens of a caption in each example that an image makes: int [examples]."""
-        return (self._in_groups(captions) != PADDING).sum(axis=-1).max(axis=-1)
+        return _token_counts(self._in_groups(captions))
 
     def of(self, records: tf.data.Dataset, seed: int | None = None) -> tf.data.Dataset:
         """Every caption once, with its image's features.
@@ -173,28 +174,38 @@ class Batches:
             Inputs (as of `Decoder.call`), the token after each, int32 [batch, captions, length],
             and its weight, float32: 0 where it is padding.
         """
-        examples = records.flat_map(self._with_tokens)
+        examples = records.ragged_batch(_READ_AT_ONCE).map(self._with_tokens).unbatch()
         if seed is not None and self.at_once == 1:
             examples = examples.shuffle(_CAPTIONS_SHUFFLED, seed, reshuffle_each_iteration=False)
-        batches = examples.bucket_by_sequence_length(
-            lambda features, tokens: tf.shape(tokens)[1],
-            bucket_boundaries=[length + 1 for length in self.lengths],
-            bucket_batch_sizes=[self.size] * (len(self.lengths) + 1),
-            pad_to_bucket_boundary=True,
+        batches = examples.group_by_window(
+            lambda features, tokens, length: length,
+            lambda length, alike: alike.batch(self.size),
+            window_size=self.size,
         )
-        return batches.map(to_example).prefetch(tf.data.AUTOTUNE)
+        return batches.map(_as_long_as_they_are).map(to_example).prefetch(tf.data.AUTOTUNE)
 
-    def _with_tokens(self, record: dict[str, tf.Tensor]) -> tf.data.Dataset:
-        """An image's features with tokens, int32 [at_once, length], for each group."""
-        texts = [record["captions"], record["languages"]]
-        groups = tf.numpy_function(self._groups, texts, tf.int32)
-        groups = tf.ensure_shape(groups, (None, self.at_once, self.lengths[-1]))
-        return tf.data.Dataset.from_tensor_slices(groups).map(
-            lambda tokens: (record["features"], _trimmed(tokens))
-        )
+    def _with_tokens(self, images: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of each group of the images' captions the features, tokens and what those are padded to.
 
-    def _groups(self, captions: np.ndarray, languages: np.ndarray) -> np.ndarray:
-        return self._in_groups(captions_of({"captions": captions, "languages": languages}))
+        Many images at a time: each call of Python and each dataset within a dataset has its price.
+        """
+        captions, languages = images["captions"], images["languages"]
+        told = [captions.flat_values, languages.flat_values, captions.row_lengths()]
+        kinds = (tf.int32, tf.int64, tf.int64)
+        tokens, lengths, places = tf.numpy_function(self._groups, told, kinds)
+        tokens = tf.ensure_shape(tokens, (None, self.at_once, self.lengths[-1]))
+        lengths, places = (tf.ensure_shape(values, (None,)) for values in (lengths, places))
+        return tf.gather(images["features"], places), tokens, lengths
+
+    def _groups(
+        self, captions: np.ndarray, languages: np.ndarray, counts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tokens, the length that suits them, and the number of the image, of all groups."""
+        pairs = captions_of({"captions": captions, "languages": languages})
+        by_image = [self._in_groups(itertools.islice(pairs, int(count))) for count in counts]
+        tokens = np.concatenate(by_image)
+        lengths = np.array(self.lengths)[np.searchsorted(self.lengths, _token_counts(tokens))]
+        return tokens, lengths, np.repeat(np.arange(len(counts)), [*map(len, by_image)])
 
     def _in_groups(self, captions: Iterable[tuple[str, str]]) -> np.ndarray:
         """Texts into token ids, int32 [groups, at_once, longest].
@@ -229,11 +240,13 @@ def to_example(features: Any, tokens: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Ten
     return {"features": features, "tokens": tokens[..., :-1]}, following, weights
 
 
-def _images_in_memory(dataset: FeatureDataset) -> int:
-    return _MEMORY_BYTES // (math.prod(dataset.feature_shape) * np.dtype(np.float16).itemsize)
+def _token_counts(groups: np.ndarray) -> np.ndarray:
+    """The most tokens of a caption in each group: int [groups]."""
+    return (groups != PADDING).sum(axis=-1).max(axis=-1)
 
 
-def _trimmed(tokens: tf.Tensor) -> tf.Tensor:
-    """Without the columns behind the longest caption."""
-    used = tf.reduce_any(tokens != PADDING, axis=0)
-    return tokens[:, : tf.reduce_sum(tf.cast(used, tf.int32))]
+def _as_long_as_they_are(
+    features: tf.Tensor, tokens: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """A batch without the columns behind its length, which is the same for all of it."""
+    return features, tokens[..., : lengths[0]]
