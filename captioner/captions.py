@@ -174,7 +174,11 @@ FORMATS = {
 
 def read(output: str) -> Iterator[CaptionRecord]:
     """The caption of each image that has one; see `outcomes` for which, and for errors."""
-    newest = outcomes(output)
+    return standing(output, outcomes(output))
+
+
+def standing(output: str, newest: dict[str, str]) -> Iterator[CaptionRecord]:
+    """The captions of an output that are what its `outcomes` name."""
     for entry in storage.walk(storage.join(output, "shards")):
         task = shards.task_of(entry.uri)
         for record in records_in(entry.uri):

@@ -19,6 +19,7 @@ from captioner.cli import (
     evaluate,
     export,
     extract,
+    report,
     scenes,
     score,
     train,
@@ -136,6 +137,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     caption.add(verbs, any(word.split("=")[0] == "--input" for word in arguments))
     evaluate.add(verbs)
     score.add(verbs)
+    report.add(verbs)
     export.add(verbs)
     verify.add(verbs)
     compact.add(verbs)

@@ -1,0 +1,182 @@
+"""`captioner report`: what the page tells, and that no caption or name is ever markup."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from captioner import cli
+from captioner.captions import CaptionRecord
+from captioner.reporting.page import page
+from captioner.reporting.survey import Drawn, Smallest, Survey
+from captioner.shards import Outcome, ShardWriter, Summary, new_run
+from tests.outputs import CaptionJob, grow
+
+# What a page can hold that does nothing.
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "div", "b", "bdi"),
+    *("table", "tr", "th", "td", "figure", "img", "figcaption", "small"),
+}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "style", "src", "alt"}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</bdi></style><style>*{display:none}</style>",
+    "&lt;b&gt; & &#0; \u202e\u0000 ]]> <!-- {{7*7}} ${7}",
+)
+
+
+class Page(HTMLParser):
+    """A page as a browser reads it.
+
+    Attributes:
+        tags, attributes: the names of those there are.
+        texts: what is in elements of the name that they are under.
+        sources: of the pictures.
+        alternatives: what is said of the pictures.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.texts: dict[str, list[str]] = {}
+        self.sources: list[str] = []
+        self.alternatives: list[str] = []
+        self._open: list[str] = []
+        self.feed(content.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag == "img":
+            self.sources.append(dict(attrs)["src"] or "")
+            self.alternatives.append(dict(attrs)["alt"] or "")
+        elif tag != "meta":
+            self._open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.texts[self._open[-1]][-1] += data
+
+    @property
+    def shown(self) -> str:
+        """All texts in a row."""
+        return " ".join(text for texts in self.texts.values() for text in texts)
+
+
+def reported(output: Path, *flags: str) -> Page:
+    """The page that the command writes."""
+    assert cli.main(["report", str(output), *flags]) == 0
+    return Page((output / "report.html").read_bytes())
+
+
+def write_captions(output: Path, records: list[CaptionRecord]) -> None:
+    """A finished shard of captions, and its run."""
+    run = new_run()
+    summary = Summary("images-0", "shards/images-0.jsonl", run, "settings", "")
+    writer = ShardWriter(str(output), summary, lambda path: open(path, "wb"))
+    for record in records:
+        own = dataclasses.replace(record, run=run)
+        writer.add_result(Outcome(own.id, own.uri, "stamp", "", "", False), own.to_line().encode())
+    writer.publish()
+
+
+def record(id: str, caption: str, uri: str = "/nowhere.jpg", sure: float = -3.0) -> CaptionRecord:
+    """A caption of an image that isn't there."""
+    return CaptionRecord(id, uri, "", 4, 3, caption, sure, ((caption, sure),), "", "model", "")
+
+
+def test_the_page_tells_what_became_of_a_run(tmp_path: Path, picture) -> None:
+    job = CaptionJob(tmp_path)
+    grow(job, picture)
+    found = reported(job.output)
+    captions = job.results()
+    assert str(len(captions)) in found.texts["b"]
+    assert found.texts["h3"] == ["empty: 2"]
+    assert {"a/2.png", "empty.png"} <= set(found.texts["bdi"]), "the failures that stand"
+    assert set(captions.values()) | set(captions) <= set(found.texts["bdi"])
+    assert len(re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", " ".join(found.texts["td"]))) == 3
+    # All are in the gallery, and all among the least sure ones.
+    assert len(found.sources) == 2 * len(captions)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
+
+
+def test_markup_in_captions_names_and_messages_is_text(tmp_path: Path) -> None:
+    write_captions(tmp_path, [record(f"{n}/{text}", text) for n, text in enumerate(HOSTILE)])
+    found = reported(tmp_path)
+    assert found.tags <= TAGS and found.attributes <= ATTRIBUTES
+    for number, text in enumerate(HOSTILE):
+        read = text.replace("\0", "\ufffd")
+        shown = [one.replace("\0", "\ufffd") for one in found.texts["bdi"]]
+        assert read in shown and f"{number}/{read}" in shown
+    assert found.shown.count("no picture") == 2 * len(HOSTILE)
+
+
+@given(st.text(min_size=1))
+def test_any_caption_is_shown_as_it_is(text: str) -> None:
+    survey = Survey("out", [], captions=1, sample=[record(text, text)])
+    survey.texts[text] = survey.lengths[1] = survey.words["word"] = 1
+    found = Page(page(survey, {text: "data:image/jpeg;base64,"}))
+    # What a reader of HTML makes of line ends.
+    read = re.sub(r"\r\n?", "\n", text)
+    shown = [re.sub(r"\r\n?", "\n", one) for one in found.texts["bdi"]]
+    assert shown.count(read) >= 3, "among the frequent ones, in the gallery, and as the name"
+    assert [re.sub(r"\r\n?", "\n", one) for one in found.alternatives] == [read]
+
+
+@given(st.lists(st.tuples(st.floats(-9, 0), st.integers()), max_size=40), st.integers(1, 9))
+def test_the_least_sure_are_the_smallest(offered: list[tuple[float, int]], count: int) -> None:
+    smallest = Smallest(count)
+    for number, id in offered:
+        smallest.offer(number, record(str(id), "", sure=number))
+    found = [one.log_probability for one in smallest.records()]
+    assert found == sorted(number for number, _ in offered)[:count]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), max_size=60, unique=True),
+    st.integers(1, 9),
+    st.randoms(),
+)
+def test_a_sample_has_each_caption_once_whatever_the_order(offered, count, random) -> None:
+    samples = []
+    for _ in range(2):
+        drawn = Drawn(count)
+        for id, caption in offered:
+            drawn.offer(record(str(id), str(caption)))
+        samples.append([(one.id, one.caption) for one in drawn.records()])
+        random.shuffle(offered)
+    assert samples[0] == samples[1]
+    captions = [caption for _, caption in samples[0]]
+    assert len(captions) == len(set(captions)) == min(count, len({text for _, text in offered}))
+
+
+def test_captions_without_a_word_are_captions(tmp_path: Path) -> None:
+    write_captions(tmp_path, [record("one.jpg", ""), record("two.jpg", "!")])
+    assert "2" in reported(tmp_path).texts["b"]
+
+
+def test_what_is_no_caption_output_is_said(tmp_path: Path, capsys) -> None:
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "no captions here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_million_captions_make_a_light_page(tmp_path: Path) -> None:
+    write_captions(tmp_path, [record(f"{n}<b>.jpg", f"<i>{n % 5000}") for n in range(1_000_000)])
+    found = reported(tmp_path, "--output", str(tmp_path / "report.html"))
+    assert "1,000,000" in found.texts["b"] and found.tags <= TAGS
+    assert (tmp_path / "report.html").stat().st_size < 1e6
+    assert found.sources == []
