@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -134,6 +135,12 @@ class Evaluation:
 
     comparisons: tuple[Comparison, ...]
     scores: Scores
+
+    @functools.cached_property
+    def cider_d(self) -> list[float]:
+        """That of each comparison; their mean is the scores'."""
+        texts = [found.words for found in self.comparisons]
+        return scoring.cider_d_of_each(texts, [found.reference_words for found in self.comparisons])
 
     def as_text(self, show: int) -> str:
         """`show` captions and the scores, for people."""

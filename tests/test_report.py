@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -161,6 +162,59 @@ def test_a_sample_has_each_caption_once_whatever_the_order(offered, count, rando
     assert samples[0] == samples[1]
     captions = [caption for _, caption in samples[0]]
     assert len(captions) == len(set(captions)) == min(count, len({text for _, text in offered}))
+
+
+def references(directory: Path, captions: dict[str, list[str]]) -> Path:
+    """A collection of which all is in one split."""
+    lines = [
+        json.dumps({"image": id, "caption": text, "split": "dev"})
+        for id, texts in captions.items()
+        for text in texts
+    ]
+    (directory / "references.jsonl").write_text("\n".join(lines))
+    return directory / "references.jsonl"
+
+
+def evaluated(directory: Path, collection: Path, *flags: str) -> Page:
+    """The page that `captioner evaluate --html` writes of the captions in a directory."""
+    file = directory / "scores.html"
+    what = ["--captions", str(directory), "--references", str(collection), "--html", str(file)]
+    assert cli.main(["evaluate", *what, *flags]) == 0
+    return Page(file.read_bytes())
+
+
+def test_the_best_and_the_worst_are_shown_with_what_people_say(tmp_path: Path) -> None:
+    said = {
+        f"{n}.jpg": f"a {animal} runs on the grass" for n, animal in enumerate(["dog", "cow"] * 9)
+    }
+    said["worst.jpg"] = "something else entirely"
+    write_captions(tmp_path / "a", [record(id, text) for id, text in said.items()])
+    people = {id: [text, "people say so"] for id, text in said.items()}
+    people["worst.jpg"] = ["a plane in the sky", *HOSTILE]
+    found = evaluated(tmp_path / "a", references(tmp_path, people))
+    assert found.tags <= TAGS and found.attributes <= ATTRIBUTES
+    assert found.texts["h2"] == ["Best", "Worst"]
+    shown = found.texts["bdi"]
+    assert shown.count("worst.jpg") == 1 and shown.index("worst.jpg") > len(shown) / 2
+    assert {text.replace("\0", "\ufffd") for text in HOSTILE} <= {
+        text.replace("\0", "\ufffd") for text in shown
+    }
+
+
+def test_two_models_are_shown_where_they_differ(tmp_path: Path) -> None:
+    animals = ["dog", "cow", "cat", "hen"] * 5
+    people = {f"{n}.jpg": [f"a {animal} runs on grass"] for n, animal in enumerate(animals)}
+    one = {id: text for id, (text,) in people.items()} | {"3.jpg": "nothing"}
+    other = {id: text for id, (text,) in people.items()} | {"7.jpg": "nothing"}
+    write_captions(tmp_path / "one", [record(id, text) for id, text in one.items()])
+    write_captions(tmp_path / "other", [record(id, text) for id, text in other.items()])
+    collection = references(tmp_path, people)
+    found = evaluated(tmp_path / "one", collection, "--beside", str(tmp_path / "other"))
+    assert found.texts["h2"] == ["Where A is ahead", "Where B is ahead"]
+    ids = [text for text in found.texts["bdi"] if text.endswith(".jpg")]
+    assert ids[0] == "7.jpg" and ids[len(ids) // 2] == "3.jpg"
+    scores = [text for text in found.texts["td"] if text.startswith("0.")]
+    assert len(scores) % 2 == 0
 
 
 def test_captions_without_a_word_are_captions(tmp_path: Path) -> None:

@@ -11,8 +11,12 @@ from captioner.cli.arguments import add_captions, add_verb
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = add_verb(verbs, "evaluate", "Score captions against references.", _run)
     add_compared(parser)
+    parser.add_argument("--beside", metavar="OUT", help="other captions, to be scored beside them")
     parser.add_argument("--show", type=int, default=12, metavar="N", help="captions to print")
     parser.add_argument("--json", metavar="FILE", help="where the scores go too")
+    parser.add_argument(
+        "--html", metavar="FILE", help="a page of the scores, and of the best and worst captions"
+    )
 
 
 def add_compared(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +29,19 @@ def add_compared(parser: argparse.ArgumentParser) -> None:
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     from captioner.evaluation import evaluate
 
-    evaluation = evaluate(
-        parsed.captions,
-        parsed.references,
-        parsed.references_format,
-        parsed.splits,
-        parsed.split,
-    )
+    references = (parsed.references, parsed.references_format, parsed.splits)
+    evaluation = evaluate(parsed.captions, *references, parsed.split)
+    evaluations = [(parsed.captions, evaluation)]
     print(evaluation.as_text(parsed.show))
+    if parsed.beside:
+        other = evaluate(parsed.beside, *references, evaluation.scores.split)
+        print(f"beside it, {parsed.beside}:\n{other.scores.as_text()}")
+        evaluations.append((parsed.beside, other))
     if parsed.json:
         text = evaluation.scores.to_json(parsed.captions, parsed.references)
         storage.replace(parsed.json, text.encode())
+    if parsed.html:
+        from captioner.reporting import compare
+
+        compare(evaluations, parsed.html)
+        print(f"{parsed.html} is written; open it in a browser")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from PIL import Image
 
 from captioner import archives, images, storage
-from captioner.captions import CaptionRecord
 from captioner.images import LIGHT, ImageError
 
 SIDE = 256  # pixels along the longer side
@@ -18,20 +17,22 @@ _THREADS = 8
 _QUALITY = 80
 
 
-def thumbnails(records: Iterable[CaptionRecord]) -> dict[str, str]:
+def thumbnails(uris: Mapping[str, str]) -> dict[str, str]:
     """A picture of each image that can be had, as a `data:` URI, by the image's id.
 
     Images that are gone, broken, heavy to decode or in a compressed archive have none.
+
+    Args:
+        uris: of the images, by id.
     """
-    by_id = {record.id: record for record in records}
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-        made = threads.map(_thumbnail, by_id.values())
-        return {id: picture for id, picture in zip(by_id, made, strict=True) if picture}
+        made = threads.map(_thumbnail, uris.values())
+        return {id: picture for id, picture in zip(uris, made, strict=True) if picture}
 
 
-def _thumbnail(record: CaptionRecord) -> str | None:
+def _thumbnail(uri: str) -> str | None:
     try:
-        decoded = images.decode(_read(record.uri), SIDE, LIGHT)
+        decoded = images.decode(_read(uri), SIDE, LIGHT)
     except (ImageError, OSError):
         return None
     longer = max(decoded.width, decoded.height)

@@ -8,6 +8,7 @@ from captioner.scoring.cider import (
     DocumentFrequencies,
     PreparedReferences,
     cider_d,
+    cider_d_of_each,
     ngrams_of,
 )
 from captioner.scoring.coco_meteor import meteor
@@ -23,6 +24,7 @@ __all__ = [
     "PreparedReferences",
     "bleu",
     "cider_d",
+    "cider_d_of_each",
     "copied",
     "distinct",
     "mean_length",

@@ -125,6 +125,17 @@ class CiderD:
 def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
     """CIDEr-D of a whole corpus, from 0 to 10: the images' mean; 0 if there are none.
 
+    For arguments and errors see `cider_d_of_each`.
+    """
+    scores = cider_d_of_each(candidates, references)
+    return math.fsum(scores) / len(scores) if scores else 0.0
+
+
+def cider_d_of_each(
+    candidates: Sequence[Words], references: Sequence[Sequence[Words]]
+) -> list[float]:
+    """CIDEr-D of each image of a corpus, from 0 to 10.
+
     Args:
         candidates: the words of each image's caption.
         references: for each image the words of at least one reference. The document frequencies
@@ -134,11 +145,10 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
         ValueError: there isn't a candidate for each group of references, or a group is empty.
     """
     scorer = CiderD(DocumentFrequencies.of(references))
-    scores = [
+    return [
         scorer.score(candidate, scorer.references(group))
         for candidate, group in zip(candidates, references, strict=True)
     ]
-    return math.fsum(scores) / len(scores) if scores else 0.0
 
 
 def ngrams_of(group: Sequence[Words]) -> set[Ngram]:
