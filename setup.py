@@ -45,6 +45,7 @@ setup(
         "tensorflow-io==0.37.1",
     ],
     extras_require={
+        "bench": ["matplotlib>=3.8,<4"],
         "jax": ["jax>=0.5.3,<0.6"],
         "meteor": ["pycocoevalcap"],
         "openvino": ["openvino>=2026.4,<2027"],
@@ -56,6 +57,7 @@ setup(
             "jax>=0.5.3,<0.6",
             "jsonschema",
             "keras-tuner[bayesian]>=1.4.8,<2",
+            "matplotlib>=3.8,<4",
             "moto[server]",
             "openvino>=2026.4,<2027",
             "pandas",

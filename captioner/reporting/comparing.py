@@ -65,8 +65,8 @@ def page(
         shown: the images.
         pictures: `data:` URIs by image id.
     """
-    letters = "AB"[: len(evaluations)]
-    names = [f"{letter} {output}" for letter, (output, _) in zip(letters, evaluations, strict=True)]
+    letters = ("A ", "B ") if len(evaluations) == 2 else ("",)
+    names = [f"{letter}{output}" for letter, (output, _) in zip(letters, evaluations, strict=True)]
     return document(
         "Scores of " + " and ".join(names),
         element("h1", "Scores of ", named(" and ".join(names))),
@@ -104,9 +104,9 @@ def _if_known(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
 
 
-def _figure(image: Compared, letters: str, pictures: dict[str, str]) -> Element:
+def _figure(image: Compared, letters: Sequence[str], pictures: dict[str, str]) -> Element:
     told = [
-        element("div", element("b", letter), " ", named(made.caption or "(none)"), f" {score:.2f}")
+        element("div", element("b", letter), named(made.caption or "(none)"), f" {score:.2f}")
         for letter, made, score in zip(letters, image.made, image.scores, strict=True)
     ]
     told += [element("small", "– ", named(text)) for text in image.made[0].references]
