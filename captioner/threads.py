@@ -81,19 +81,26 @@ def ahead(
     jobs: Iterator[tuple],
     look_ahead: int,
     result: Callable[..., Any] = lambda future, *arguments: future.result(),
+    weigh: Callable[..., int] = lambda *arguments: 1,
 ) -> Iterator:
     """The results of calls, each a tuple of function and arguments, in order.
 
-    At most `look_ahead` of them are under way or waiting to be taken.
+    Calls of at most the weight `look_ahead` are under way or waiting to be taken. The next one is
+    asked for when there is room for it, and when what was yielded has been worked on.
 
     Args:
         result: waits for a call's future; gets the call's arguments, too.
+        weigh: what a call counts for, told by its arguments.
     """
     waiting: collections.deque[tuple] = collections.deque()
+    weight = 0
     for function, *arguments in jobs:
         waiting.append((threads.submit(function, *arguments), *arguments))
-        if len(waiting) >= look_ahead:
-            yield result(*waiting.popleft())
+        weight += weigh(*arguments)
+        while weight >= look_ahead:
+            future, *arguments = waiting.popleft()
+            weight -= weigh(*arguments)
+            yield result(future, *arguments)
     while waiting:
         yield result(*waiting.popleft())
 

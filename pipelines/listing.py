@@ -67,14 +67,14 @@ class ListDirectory(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         root = begin | beam.Create([self.directory])
-        top = root | "List root" >> beam.ParDo(ListLevel()).with_outputs("below", main="files")
+        level = ListLevel(self.directory)
+        top = root | "List root" >> beam.ParDo(level).with_outputs("below", main="files")
         below = (
             top.below
             | "One directory each" >> beam.Reshuffle()
-            | "List directories" >> beam.FlatMap(storage.walk)
+            | "List directories" >> beam.FlatMap(listing.below, self.directory)
         )
-        entries = (top.files, below) | beam.Flatten()
-        return entries | "Name" >> beam.Map(listing.as_listed, self.directory)
+        return (top.files, below) | beam.Flatten()
 
 
 @dataclasses.dataclass(eq=False)
@@ -146,12 +146,20 @@ class EnterArchives(beam.PTransform):
         return (found.images, members) | beam.Flatten()
 
 
+@dataclasses.dataclass(eq=False)
 class ListLevel(beam.DoFn):
-    """What is right below a directory: entries, and under the tag "below" the directories."""
+    """What is right below a directory: files, and under the tag "below" the directories.
 
-    def process(self, uri: str) -> Iterator[Entry | TaggedOutput]:
+    Args:
+        root: that files are named relative to.
+    """
+
+    root: str
+
+    def process(self, uri: str) -> Iterator[Listed | TaggedOutput]:
         for found in storage.level(uri):
-            yield found if isinstance(found, Entry) else TaggedOutput("below", found)
+            is_file = isinstance(found, Entry)
+            yield listing.as_listed(found, self.root) if is_file else TaggedOutput("below", found)
 
 
 def by_stamp(listed: Listed) -> Iterator[Listed | TaggedOutput]:

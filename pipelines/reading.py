@@ -7,7 +7,7 @@ import functools
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import apache_beam as beam
 import numpy as np
@@ -18,6 +18,9 @@ from captioner.images import DecodedImage, ImageError, Reason
 from captioner.tasks import Reference, Task
 from captioner.threads import Clock, Stuck, Threads, ahead, unless_stuck
 from pipelines.job import Job
+
+# Seconds. No network's input is so small that a picture for it is decoded in less.
+QUICK = 0.0004
 
 
 @dataclasses.dataclass
@@ -63,7 +66,9 @@ class ReadTasks(beam.DoFn):
     """The images of a task (given by its URI) as `Item`s, in the order they are read in.
 
     Threads read and decode ahead while the stage's later steps work on what was yielded: the
-    interpreter lock is free during both. The look-ahead is bounded, and so is the memory.
+    interpreter lock is free during both. The look-ahead is bounded, and so is the memory. Images
+    that take next to no time are read many in one call instead, and nothing meanwhile: threads
+    would do little but hand each other the lock, which costs more than such an image.
 
     An image that is heavy by its headers is decoded by a child process. So are all images of a
     task that an earlier attempt began and didn't finish, or of which one is a suspect, and from an
@@ -87,6 +92,7 @@ class ReadTasks(beam.DoFn):
         self._image_size = image_size
         self._look_ahead = look_ahead
         self._seconds = seconds
+        self._together = False
         self._read = Metrics.counter("captioner", "images_read")
         self._unreadable = Metrics.counter("captioner", "images_unreadable")
 
@@ -127,14 +133,21 @@ class ReadTasks(beam.DoFn):
     def _read_ahead(
         self, task: Task, references: list[Reference], isolated: bool
     ) -> Iterator[Item]:
-        jobs = (
-            (read_image, task, reference, self._image_size, isolated, read, Clock(self._seconds))
-            for reference, read in readings(references)
-        )
         # In a compressed archive whole files wait, each of up to the limit, not pixels.
         streamed = any(map(streamed_source, references))
         look_ahead = min(8, self._look_ahead) if streamed else self._look_ahead
-        return ahead(self._threads, jobs, look_ahead, unless_stuck)
+        groups = self._groups(task, references, isolated, look_ahead)
+        for items in ahead(self._threads, groups, look_ahead, unless_stuck, images_of):
+            self._together = are_quick(items)
+            yield from items
+
+    def _groups(
+        self, task: Task, references: list[Reference], isolated: bool, most: int
+    ) -> Iterator[tuple]:
+        """Calls that read all images: one each, or `most` at once as long as they are quick."""
+        images = readings(references)
+        while group := list(itertools.islice(images, most if self._together else 1)):
+            yield read_images, task, group, self._image_size, isolated, Clock(self._seconds)
 
 
 def threads_for(source: str) -> int:
@@ -161,6 +174,29 @@ def is_suspect(task: Task, uri: str, output: str) -> bool:
 def shard_file(task: Task, job: Job) -> str:
     """A task's data file, relative to the output directory."""
     return f"shards/{task.id}{job.extension}"
+
+
+def images_of(task: Task, group: Sequence, *_: object) -> int:
+    """How many images a call of `read_images` with these arguments reads."""
+    return len(group)
+
+
+def are_quick(items: Sequence[Item]) -> bool:
+    """Whether images take less time to read than it takes to have a thread do it."""
+    return sum(item.seconds["read"] for item in items) < QUICK * len(items)
+
+
+def read_images(
+    task: Task,
+    group: Sequence[tuple[Reference, Callable[[], bytes]]],
+    image_size: int,
+    isolated: bool,
+    clock: Clock,
+) -> list[Item]:
+    """`read_image` of each of a group, as `readings` has them."""
+    return [
+        read_image(task, reference, image_size, isolated, read, clock) for reference, read in group
+    ]
 
 
 def read_image(

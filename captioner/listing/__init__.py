@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 from captioner import archives, storage
 from captioner.listing import failed, lists
-from captioner.listing.listed import Listed, as_listed, enter, image_id, look_up
+from captioner.listing.listed import Listed, as_listed, below, enter, image_id, look_up
 
 __all__ = [
     "Listed",
     "archive",
     "as_listed",
+    "below",
     "enter",
     "everything",
     "failed",

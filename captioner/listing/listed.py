@@ -19,6 +19,11 @@ def as_listed(entry: Entry, root: str) -> Listed:
     return image_id(entry.uri, root), (entry.uri, entry.stamp, "", entry.checksum)
 
 
+def below(directory: str, root: str) -> Iterator[Listed]:
+    """All files below a directory, at any depth, by their ids below `root`."""
+    return (as_listed(entry, root) for entry in storage.walk(directory))
+
+
 def image_id(uri: str, root: str) -> str:
     """The path of `uri` relative to `root`, in Unicode's NFC, the same wherever the files are.
 

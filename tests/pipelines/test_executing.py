@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner.tasks import Reference, Task
+from captioner.threads import ahead
 from pipelines import inference, reading
 from pipelines.reading import Item, ReadTasks
 from pipelines.writing import WriteShards
@@ -31,7 +32,7 @@ def test_reading_ahead_keeps_the_order_and_its_bound(count: int, look_ahead: int
 
     with ThreadPoolExecutor(4) as threads:
         found = []
-        for result in reading.ahead(threads, ((work, n) for n in range(count)), look_ahead):
+        for result in ahead(threads, ((work, n) for n in range(count)), look_ahead):
             found.append(result)
             assert len(started) <= len(found) + look_ahead
     assert found == list(range(count))
@@ -45,7 +46,7 @@ def test_decoding_goes_on_while_what_was_yielded_is_worked_on() -> None:
             reached.set()
 
     with ThreadPoolExecutor(4) as threads:
-        results = reading.ahead(threads, ((work, n) for n in range(40)), look_ahead=16)
+        results = ahead(threads, ((work, n) for n in range(40)), look_ahead=16)
         next(results)
         assert reached.wait(timeout=60), "nothing is read while the first result is worked on"
 
