@@ -119,7 +119,10 @@ class LocalStore:
             size = max(0, os.fstat(file.fileno()).st_size - start)
             wanted = size if limit is None else min(size, limit)
             file.seek(start)
-            data = file.read(wanted)  # not the limit, which memory would be asked for
+            # Not the limit at once: memory would be asked for it, which costs more than the file.
+            data = file.read(wanted + 1 if limit is None else min(size + 1, limit))
+            if len(data) > size:  # it has grown, or its file system knows no sizes
+                data += file.read(-1 if limit is None else limit - len(data))
         if len(data) < wanted:
             raise OSError(errno.EIO, f"only {len(data)} of {size} bytes could be read", uri)
         return data
