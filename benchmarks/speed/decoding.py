@@ -1,0 +1,111 @@
+"""Photos as phones make them, and decoding that hides behind inference."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.speed.inputs import Inputs, draw_photos
+from benchmarks.speed.measuring import CORES, Result, core_seconds, in_turns, seconds
+from captioner import encoders, images, records, shards
+from pipelines import extract_features, jobs
+from pipelines.inference import HalvingHandler
+from pipelines.job import Job
+
+SIZE = 299
+TWELVE_MEGAPIXELS = (4032, 3024)
+BATCH_SIZE = 32
+
+
+def measure(inputs: Inputs, rounds: int) -> list[Result]:
+    """Decoding of large photos, what it does to features, and that it hides."""
+    return [*_large(inputs, rounds), _hidden(inputs, rounds)]
+
+
+def _large(inputs: Inputs, rounds: int) -> list[Result]:
+    directory = inputs.work / "phone"
+    if not directory.exists():
+        draw_photos(directory, 8, TWELVE_MEGAPIXELS)
+    files = [file.read_bytes() for file in sorted(directory.iterdir())]
+    contestants = {
+        "ours": lambda: core_seconds(lambda: [images.decode(data, SIZE) for data in files]),
+        "plain": lambda: core_seconds(lambda: [*map(_plainly, files)]),
+    }
+    found = in_turns(contestants, rounds)
+    encoder = encoders.create("xception", inputs.weights, engine="tensorflow")
+    ours = encoder.encode(np.stack([images.decode(data, SIZE).pixels for data in files]))
+    plain = encoder.encode(np.stack([*map(_plainly, files)]))
+    told = f"{1000 * found['ours'] / 8:.0f} and {1000 * found['plain'] / 8:.0f} ms a photo"
+    lowest = float(_cosines(ours, plain).min())
+    return [
+        Result("decode 12 megapixels / Pillow", found["plain"] / found["ours"], 4, told),
+        Result("their features, cosine", lowest, 0.99, "the lowest of 8 photos"),
+    ]
+
+
+def _plainly(data: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    return np.asarray(image.resize((SIZE, SIZE)))
+
+
+def _cosines(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each row of features with the same row of others: float [rows]."""
+    norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
+    return (some * others).sum(axis=1) / norms
+
+
+def _hidden(inputs: Inputs, rounds: int) -> Result:
+    """A network that only waits, as long as the cores decode: is it both at once?"""
+    files = [file.read_bytes() for file in inputs.files(BATCH_SIZE)]
+
+    def decode() -> float:
+        return core_seconds(lambda: [images.decode(data, SIZE) for data in files]) / BATCH_SIZE
+
+    wait = max(decode() for _ in range(3)) / CORES
+    found = in_turns({"decode": decode, "job": lambda: _job(inputs, Waiting(wait))}, rounds)
+    slower = max(wait, found["decode"] / CORES)
+    told = f"{1000 * found['job']:.2f} ms an image, the slower of both {1000 * slower:.2f}"
+    return Result("decoding behind a network that waits", found["job"] / slower, 1.1, told, True)
+
+
+class Waiting:
+    """A `Network` that takes a time and computes nothing; and what loads it, itself."""
+
+    def __init__(self, per_image: float) -> None:
+        self._seconds = per_image
+
+    def __call__(self) -> Waiting:
+        return self
+
+    def infer(self, batch: np.ndarray) -> np.ndarray:
+        """Nothing, for each of a batch."""
+        time.sleep(self._seconds * len(batch))
+        return np.zeros((len(batch), 4), np.float32)
+
+
+def _job(inputs: Inputs, load: Callable[[], Waiting]) -> float:
+    """Seconds an image."""
+    small, large = inputs.count // 4, inputs.count
+    took = {
+        count: seconds(lambda count=count: _run(inputs, count, load)) for count in (small, large)
+    }
+    return (took[large] - took[small]) / (large - small)
+
+
+def _run(inputs: Inputs, count: int, load: Callable[[], Waiting]) -> None:
+    """An extract job with another network, in this process."""
+    output = inputs.work / "waited"
+    shutil.rmtree(output, ignore_errors=True)
+    job = Job(str(inputs.some(count)), str(output), shards.new_run(), "waiting", records.EXTENSION)
+    work = jobs.Work(
+        handler=HalvingHandler(load, BATCH_SIZE),
+        image_size=SIZE,
+        open_spool=records.open_spool,
+        to_record=extract_features.to_record,
+    )
+    jobs.run(job, work, {}, [])
