@@ -112,8 +112,7 @@ def unless_stuck(future: Future, *arguments: Any) -> Any:
         Stuck: it takes too long by its clock. As long as that doesn't run, it may take any time.
     """
     clock = arguments[-1]
-    # Most are done when they are asked for, which `wait` takes longer to find out.
-    while not (future.done() or concurrent.futures.wait([future], max(0.0, clock.left())).done):
+    while not concurrent.futures.wait([future], max(0.0, clock.left())).done:
         if clock.left() <= 0:
             raise Stuck
     return future.result()

@@ -97,7 +97,7 @@ class ReadTasks(beam.DoFn):
         self._unreadable = Metrics.counter("captioner", "images_unreadable")
 
     def setup(self) -> None:
-        self._threads = Threads(threads_for(self._job.input))
+        self._threads = Threads(max(4, 2 * (os.cpu_count() or 1)))
 
     def teardown(self) -> None:
         self._threads.leave()
@@ -148,17 +148,6 @@ class ReadTasks(beam.DoFn):
         images = readings(references)
         while group := list(itertools.islice(images, most if self._together else 1)):
             yield read_images, task, group, self._image_size, isolated, Clock(self._seconds)
-
-
-def threads_for(source: str) -> int:
-    """How many threads read and decode the images of an input.
-
-    A store answers late, and lists name what is in stores. Of files that are here more threads than
-    there are cores only take turns, and small images then cost twice as much.
-    """
-    cores = os.cpu_count() or 1
-    here = storage.is_local(source) and storage.is_directory(source)
-    return cores if here else max(4, 2 * cores)
 
 
 def is_suspect(task: Task, uri: str, output: str) -> bool:

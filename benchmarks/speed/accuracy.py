@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.inputs import BEAM, Inputs
-from benchmarks.speed.measuring import Result
+from benchmarks.speed.measuring import Result, cosines
 from captioner import corpora, images, scoring
 from captioner.encoders import Encoder, engines
 from captioner.evaluation import Comparison
@@ -47,7 +47,7 @@ def _lost(inputs: Inputs, count: int) -> list[Result]:
     captions = _captions(inputs, exact)
     results = []
     for kind, features in kinds.items():
-        lowest = float(_cosines(exact, features).min())
+        lowest = float(cosines(exact, features).min())
         others = _captions(inputs, features)
         same = np.mean([one == other for one, other in zip(captions, others, strict=True)])
         scores = [_bleu(inputs, names, texts) for texts in (captions, others)]
@@ -73,13 +73,6 @@ def _encoded(inputs: Inputs, pixels: np.ndarray, engine: str, precision: str) ->
     encoder = Encoder.load(spec, model.encoder_weights, engine)
     batches = np.split(pixels, range(BATCH_SIZE, len(pixels), BATCH_SIZE))
     return np.concatenate([encoder.encode(batch) for batch in batches])
-
-
-def _cosines(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Of each image's features with the same image's others: float [images]."""
-    some, others = (array.reshape(len(array), -1).astype(np.float64) for array in (some, others))
-    norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
-    return (some * others).sum(axis=1) / norms
 
 
 def _captions(inputs: Inputs, features: np.ndarray) -> list[str]:

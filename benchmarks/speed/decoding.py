@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.speed.inputs import Inputs, draw_photos
-from benchmarks.speed.measuring import CORES, Result, core_seconds, in_turns, seconds
+from benchmarks.speed.measuring import CORES, Result, core_seconds, cosines, each, in_turns
 from captioner import encoders, images, records, shards
 from pipelines import extract_features, jobs
 from pipelines.inference import HalvingHandler
@@ -41,7 +41,7 @@ def _large(inputs: Inputs, rounds: int) -> list[Result]:
     ours = encoder.encode(np.stack([images.decode(data, SIZE).pixels for data in files]))
     plain = encoder.encode(np.stack([*map(_plainly, files)]))
     told = f"{1000 * found['ours'] / 8:.0f} and {1000 * found['plain'] / 8:.0f} ms a photo"
-    lowest = float(_cosines(ours, plain).min())
+    lowest = float(cosines(ours, plain).min())
     return [
         Result("decode 12 megapixels / Pillow", found["plain"] / found["ours"], 4, told),
         Result("their features, cosine", lowest, 0.99, "the lowest of 8 photos"),
@@ -53,12 +53,6 @@ def _plainly(data: bytes) -> np.ndarray:
     return np.asarray(image.resize((SIZE, SIZE)))
 
 
-def _cosines(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Of each row of features with the same row of others: float [rows]."""
-    norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
-    return (some * others).sum(axis=1) / norms
-
-
 def _hidden(inputs: Inputs, rounds: int) -> Result:
     """A network that only waits, as long as the cores decode: is it both at once?"""
     files = [file.read_bytes() for file in inputs.files(BATCH_SIZE)]
@@ -66,8 +60,11 @@ def _hidden(inputs: Inputs, rounds: int) -> Result:
     def decode() -> float:
         return core_seconds(lambda: [images.decode(data, SIZE) for data in files]) / BATCH_SIZE
 
+    def job() -> float:
+        return each(lambda count: _run(inputs, count, Waiting(wait)), inputs.count)
+
     wait = max(decode() for _ in range(3)) / CORES
-    found = in_turns({"decode": decode, "job": lambda: _job(inputs, Waiting(wait))}, rounds)
+    found = in_turns({"decode": decode, "job": job}, rounds)
     slower = max(wait, found["decode"] / CORES)
     told = f"{1000 * found['job']:.2f} ms an image, the slower of both {1000 * slower:.2f}"
     return Result("decoding behind a network that waits", found["job"] / slower, 1.1, told, True)
@@ -86,15 +83,6 @@ class Waiting:
         """Nothing, for each of a batch."""
         time.sleep(self._seconds * len(batch))
         return np.zeros((len(batch), 4), np.float32)
-
-
-def _job(inputs: Inputs, load: Callable[[], Waiting]) -> float:
-    """Seconds an image."""
-    small, large = inputs.count // 4, inputs.count
-    took = {
-        count: seconds(lambda count=count: _run(inputs, count, load)) for count in (small, large)
-    }
-    return (took[large] - took[small]) / (large - small)
 
 
 def _run(inputs: Inputs, count: int, load: Callable[[], Waiting]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.speed.inputs import BEAM, Inputs
 from benchmarks.speed.measuring import Result, in_turns, seconds
+from captioner.decoders import Decoder
 from captioner.model import Captioner
 from captioner.records import FeatureDataset
 from captioner.search import SearchOptions
@@ -58,7 +59,7 @@ def _loop(inputs: Inputs, features: np.ndarray, width: int) -> Callable[[], floa
 class WordByWord:
     """The loop that tutorials copy from one another: all words so far, padded, for the next."""
 
-    def __init__(self, decoder: object, max_length: int) -> None:
+    def __init__(self, decoder: Decoder, max_length: int) -> None:
         self._decoder = decoder
         self._max_length = max_length
 

@@ -14,7 +14,15 @@ import keras
 import numpy as np
 
 from benchmarks.speed.inputs import BEAM, ENCODER, Inputs
-from benchmarks.speed.measuring import CORES, Result, captioner, core_seconds, in_turns, seconds
+from benchmarks.speed.measuring import (
+    CORES,
+    Result,
+    captioner,
+    core_seconds,
+    each,
+    in_turns,
+    seconds,
+)
 from captioner import encoders, images
 from captioner.encoders import engines
 
@@ -74,12 +82,7 @@ class Jobs:
 
     def job(self, verb: str, engine: str) -> float:
         """A whole job; `extract` or `caption`."""
-        small, large = self.inputs.count // 4, self.inputs.count
-        took = {
-            count: seconds(lambda count=count: self._run(verb, engine, count))
-            for count in (small, large)
-        }
-        return (took[large] - took[small]) / (large - small)
+        return each(lambda count: self._run(verb, engine, count), self.inputs.count)
 
     def decode(self) -> float:
         """Core-seconds."""

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -62,6 +64,20 @@ def core_seconds(do: Callable[[], object]) -> float:
     started = time.process_time()
     do()
     return time.process_time() - started
+
+
+def each(do: Callable[[int], object], count: int) -> float:
+    """Seconds an image of something done to a number of images; what is spent once is left out."""
+    few = count // 4
+    took = seconds(lambda: do(count)) - seconds(lambda: do(few))
+    return took / (count - few)
+
+
+def cosines(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each image's features with the same image's others: float [images]."""
+    some, others = (array.reshape(len(array), -1).astype(np.float64) for array in (some, others))
+    norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
+    return (some * others).sum(axis=1) / norms
 
 
 def captioner(*arguments: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.speed import pictures
 from benchmarks.speed.inputs import ENCODER, Inputs
-from benchmarks.speed.measuring import CORES, captioner, seconds
+from benchmarks.speed.measuring import CORES, captioner, each, seconds
 
 
 def draw(inputs: Inputs, directory: Path) -> None:
@@ -22,8 +22,7 @@ def draw(inputs: Inputs, directory: Path) -> None:
 
 def _rate(inputs: Inputs, cores: int) -> float:
     """Photos a second, what a process needs to start left out."""
-    small, large = inputs.count // 4, inputs.count
-    return (large - small) / (_extract(inputs, large, cores) - _extract(inputs, small, cores))
+    return 1 / each(lambda count: _extract(inputs, count, cores), inputs.count)
 
 
 def _extract(inputs: Inputs, count: int, cores: int) -> float:

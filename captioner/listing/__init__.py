@@ -64,5 +64,4 @@ def _found(source: str) -> Iterator[Listed]:
         for part in lists.parts(source):
             yield from map(look_up, lists.read(part))
     else:
-        for entry in storage.walk(source):
-            yield as_listed(entry, source)
+        yield from below(source, source)

@@ -40,16 +40,15 @@ def sections(evaluations: Sequence[Evaluation]) -> list[Section]:
     for id in sorted(set.intersection(*map(set, sides))):
         made, scores = zip(*(side[id] for side in sides), strict=True)
         images.append(Compared(id, made, scores))
-    if len(sides) == 1:
-        ranked = sorted(images, key=lambda image: image.scores[0])
-        return [
-            ("Best", "By CIDEr-D against their references.", ranked[: -SHOWN - 1 : -1]),
-            ("Worst", "Nothing in them is what people say, or little.", ranked[:SHOWN]),
-        ]
-    ranked = sorted(images, key=lambda image: image.scores[0] - image.scores[1])
+    # The score itself of one side; of two, by how much the first is ahead.
+    ranked = sorted(images, key=lambda image: image.scores[0] - sum(image.scores[1:]))
+    best, worst = ranked[: -SHOWN - 1 : -1], ranked[:SHOWN]
+    if len(sides) == 2:
+        about = "By CIDEr-D."
+        return [("Where A is ahead", about, best), ("Where B is ahead", about, worst)]
     return [
-        ("Where A is ahead", "By CIDEr-D.", ranked[: -SHOWN - 1 : -1]),
-        ("Where B is ahead", "By CIDEr-D.", ranked[:SHOWN]),
+        ("Best", "By CIDEr-D against their references.", best),
+        ("Worst", "Nothing in them is what people say, or little.", worst),
     ]
 
 

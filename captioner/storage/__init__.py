@@ -31,7 +31,6 @@ __all__ = [
     "exists",
     "for_tensorflow",
     "is_directory",
-    "is_local",
     "join",
     "level",
     "local_copy",
@@ -115,11 +114,6 @@ def absolute(uri: str) -> str:
     return uri if "://" in uri else local.as_uri(os.path.abspath(uri))
 
 
-def is_local(uri: str) -> bool:
-    """Whether `uri` is a path of this machine."""
-    return isinstance(_of(uri), LocalStore)
-
-
 def level(uri: str) -> Iterator[Entry | str]:
     """What is right below `uri`: an `Entry` for a file, a URI for a directory."""
     return _of(uri).level(uri)
@@ -152,8 +146,9 @@ def read_bytes(uri: str, limit: int | None = None, start: int = 0) -> bytes:
 
 def open(uri: str, read_ahead: int = 1 << 20) -> BinaryIO:
     """The file, to be read at any place; where it isn't local, in ranges of `read_ahead` bytes."""
-    if is_local(uri):
-        return retrying(_of(uri).open, uri)
+    store = _of(uri)
+    if isinstance(store, LocalStore):
+        return retrying(store.open, uri)
     found = entry(uri)
     if found is None:
         raise FileNotFoundError(errno.ENOENT, "not there", uri)

@@ -117,13 +117,12 @@ class LocalStore:
         """See `Store.read_bytes`."""
         with open(_path(uri), "rb") as file:
             size = max(0, os.fstat(file.fileno()).st_size - start)
-            wanted = size if limit is None else min(size, limit)
             file.seek(start)
             # Not the limit at once: memory would be asked for it, which costs more than the file.
-            data = file.read(wanted + 1 if limit is None else min(size + 1, limit))
+            data = file.read(size + 1 if limit is None else min(size + 1, limit))
             if len(data) > size:  # it has grown, or its file system knows no sizes
                 data += file.read(-1 if limit is None else limit - len(data))
-        if len(data) < wanted:
+        if len(data) < (size if limit is None else min(size, limit)):
             raise OSError(errno.EIO, f"only {len(data)} of {size} bytes could be read", uri)
         return data
 
