@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.inputs import BEAM, Inputs
+from benchmarks.speed.inputs import BEAM, Inputs, read_captions
 from benchmarks.speed.measuring import Result, cosines
-from captioner import corpora, images, scoring
+from captioner import images, scoring
 from captioner.encoders import Encoder, engines
 from captioner.evaluation import Comparison
 from captioner.model import Captioner
@@ -86,7 +86,7 @@ def _captions(inputs: Inputs, features: np.ndarray) -> list[str]:
 def _bleu(inputs: Inputs, names: Sequence[str], captions: Sequence[str]) -> float:
     """BLEU-4 of captions of the photos of these names."""
     known: dict[str, Any] = {
-        image.id: image.captions for image in corpora.read(str(inputs.captions_file()), None, None)
+        image.id: image.captions for image in read_captions(inputs.captions_file())
     }
     compared = [
         Comparison(name, caption, "", known[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -19,33 +20,36 @@ LOOPED = 2  # images that the loops caption
 
 
 def measure(inputs: Inputs, rounds: int) -> list[Result]:
-    """Greedy search and beam search of width 3."""
+    """Greedy search and beam search of width 3, by the tutorials' network and by ours."""
     records = FeatureDataset.load(str(inputs.features())).records("train").take(IMAGES)
     features = np.stack([record["features"] for record in records.as_numpy_iterator()])
     features = features.astype(np.float32)
-    results = []
-    for name, width, target in (("greedy", 1, 300), (f"beam search of width {BEAM}", BEAM, 120)):
-        contestants = {
-            "ours": _ours(inputs, features, width),
-            "loop": _loop(inputs, features, width),
-        }
-        found = in_turns(contestants, rounds)
-        told = f"{1 / found['ours']:.0f} and {1 / found['loop']:.2f} captions a second"
-        results.append(
-            Result(f"{name} / word by word", found["loop"] / found["ours"], target, told)
-        )
-    return results
+    searches = (("greedy", 1, 300), (f"beam search of width {BEAM}", BEAM, 120))
+    return [
+        _beside(f"{name}, {decoder}", inputs.model(decoder), features, width, target, rounds)
+        for decoder in ("merge", "attention")
+        for name, width, target in searches
+    ]
 
 
-def _ours(inputs: Inputs, features: np.ndarray, width: int) -> Callable[[], float]:
+def _beside(
+    name: str, model: Path, features: np.ndarray, width: int, target: float, rounds: int
+) -> Result:
+    contestants = {"ours": _ours(model, features, width), "loop": _loop(model, features, width)}
+    found = in_turns(contestants, rounds)
+    told = f"{1 / found['ours']:.0f} and {1 / found['loop']:.2f} captions a second"
+    return Result(f"{name} / word by word", found["loop"] / found["ours"], target, told)
+
+
+def _ours(model: Path, features: np.ndarray, width: int) -> Callable[[], float]:
     search = SearchOptions(width=width)
-    captioner = Captioner.load(str(inputs.model()), search=search, encoder=False, batch_size=64)
+    captioner = Captioner.load(str(model), search=search, encoder=False, batch_size=64)
     captioner.caption_features(features)
     return lambda: seconds(lambda: captioner.caption_features(features)) / len(features)
 
 
-def _loop(inputs: Inputs, features: np.ndarray, width: int) -> Callable[[], float]:
-    captioner = Captioner.load(str(inputs.model()), encoder=False)
+def _loop(model: Path, features: np.ndarray, width: int) -> Callable[[], float]:
+    captioner = Captioner.load(str(model), encoder=False)
     loop = WordByWord(captioner.decoder, captioner.search.options.max_length)
 
     def caption() -> None:

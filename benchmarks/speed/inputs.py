@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.speed.measuring import captioner
+from captioner import corpora
+from captioner.corpora import CaptionedImage
 
 # Of letters only, since figures are no words.
 WORDS = [
@@ -79,35 +82,50 @@ class Inputs:
         """Those of many small images, each photo being several, by a network that is soon done."""
         directory = self.work / "features_many"
         if not directory.exists():
-            photos, times = (
-                self.work / "photos_many",
-                -(-6 * self.count // len(self.files(self.count))),
-            )
-            photos.mkdir()
-            for file, number in itertools.product(self.files(self.count), range(times)):
-                (photos / f"{number}_{file.name}").symlink_to(file.resolve())
-            captions = self.work / "captions_many.jsonl"
-            captions.write_text("".join(_captions(photos)))
+            photos = many(self.files(self.count), 6 * self.count, self.work / "photos_many")
             small = ["--encoder", "mobilenetv2", "--encoder-weights", "none", "--image-size", 96]
             captioner(
-                *("extract", "--input", photos, "--captions", captions, *small),
+                *("extract", "--input", photos, "--captions", self._captions_of(photos), *small),
                 *("--output", directory),
             )
         return directory
 
-    def model(self) -> Path:
+    def _captions_of(self, photos: Path) -> Path:
+        """Captions of what `many` made: each has those of the photo that it is."""
+        known = {image.id: image.captions for image in read_captions(self.captions_file())}
+        file = self.work / "captions_many.jsonl"
+        with file.open("w") as lines:
+            for photo in sorted(photos.iterdir()):
+                for caption in known.get(photo.name.partition("_")[2], ()):
+                    lines.write(json.dumps({"image": photo.name, "caption": caption}) + "\n")
+        return file
+
+    def model(self, decoder: str = "attention") -> Path:
         """A captioner that has learned how long captions are, and not much more."""
-        directory = self.work / "model"
+        directory = self.work / f"model_{decoder}"
         if not directory.exists():
             captioner(
                 *("train", "--features", self.features(), "--output", directory),
-                *("--epochs", 4, "--min-count", 1, "--keep-by", "loss"),
+                *("--epochs", 4, "--min-count", 1, "--keep-by", "loss", "--decoder", decoder),
             )
         return directory
 
     def trained(self) -> Path:
         """The best captioner there is."""
         return self.good_model or self.model()
+
+
+def many(files: Sequence[Path], count: int, directory: Path) -> Path:
+    """A directory of `count` photos at least, each of `files` being as many of them as others."""
+    directory.mkdir()
+    for file, number in itertools.product(files, range(-(-count // len(files)))):
+        (directory / f"{number}_{file.name}").symlink_to(file.resolve())
+    return directory
+
+
+def read_captions(file: Path) -> Iterable[CaptionedImage]:
+    """The captioned images of a file."""
+    return corpora.read(str(file), None, None)
 
 
 def draw_photos(directory: Path, count: int, size: tuple[int, int]) -> None:
