@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.speed.measuring import captioner
+from benchmarks.speed.measuring import prepare
 from captioner import corpora
 from captioner.corpora import CaptionedImage
 
@@ -19,7 +19,6 @@ from captioner.corpora import CaptionedImage
 WORDS = [
     f"{number:04d}".translate(str.maketrans("0123456789", "aeioubdkmn")) for number in range(3000)
 ]
-ENCODER = ["--encoder", "xception"]
 BEAM = 3
 TRAINED_ON, GRIDS = 512, 128  # photos
 
@@ -35,6 +34,7 @@ class Inputs:
         weights: the encoder's, as of ``--encoder-weights``.
         good_model: a captioner that has learned more than `model`.
         count: how many photos the jobs take.
+        encoder, image_size: the network that the jobs run, and its input's side in pixels.
     """
 
     work: Path
@@ -43,6 +43,14 @@ class Inputs:
     weights: str
     good_model: Path | None
     count: int
+    encoder: str = "xception"
+    image_size: int = 299
+
+    @property
+    def encoding(self) -> list[object]:
+        """The command's flags for the network."""
+        weights = ["--encoder-weights", self.weights]
+        return ["--encoder", self.encoder, "--image-size", self.image_size, *weights]
 
     def files(self, count: int) -> list[Path]:
         """So many of the photos, or all there are."""
@@ -71,9 +79,9 @@ class Inputs:
         directory = self.work / f"features_{kind}"
         if not directory.exists():
             photos = self.some(min(self.count, GRIDS if kind == "grid" else TRAINED_ON))
-            captioner(
+            prepare(
                 *("extract", "--input", photos, "--captions", self.captions_file()),
-                *(*ENCODER, "--encoder-weights", self.weights, "--features", kind),
+                *(*self.encoding, "--features", kind),
                 *("--output", directory),
             )
         return directory
@@ -84,7 +92,7 @@ class Inputs:
         if not directory.exists():
             photos = many(self.files(self.count), 6 * self.count, self.work / "photos_many")
             small = ["--encoder", "mobilenetv2", "--encoder-weights", "none", "--image-size", 96]
-            captioner(
+            prepare(
                 *("extract", "--input", photos, "--captions", self._captions_of(photos), *small),
                 *("--output", directory),
             )
@@ -104,7 +112,7 @@ class Inputs:
         """A captioner that has learned how long captions are, and not much more."""
         directory = self.work / f"model_{decoder}"
         if not directory.exists():
-            captioner(
+            prepare(
                 *("train", "--features", self.features(), "--output", directory),
                 *("--epochs", 4, "--min-count", 1, "--keep-by", "loss", "--decoder", decoder),
             )

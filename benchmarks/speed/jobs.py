@@ -13,7 +13,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from benchmarks.speed.inputs import BEAM, ENCODER, Inputs
+from benchmarks.speed.inputs import BEAM, Inputs
 from benchmarks.speed.measuring import (
     CORES,
     Result,
@@ -76,7 +76,9 @@ class Jobs:
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
-        self.encoder = encoders.create("xception", inputs.weights, engine="tensorflow")
+        self.encoder = encoders.create(
+            inputs.encoder, inputs.weights, image_size=inputs.image_size, engine="tensorflow"
+        )
         self.files = [file.read_bytes() for file in inputs.files(4 * BATCH_SIZE)]
         self.pixels = np.stack([self._decode(data) for data in self.files[:BATCH_SIZE]])
 
@@ -93,7 +95,7 @@ class Jobs:
 
         def extract() -> None:
             for path in self.inputs.files(ONE_BY_ONE):
-                image = keras.utils.load_img(path, target_size=(299, 299))
+                image = keras.utils.load_img(path, target_size=[self.inputs.image_size] * 2)
                 pixels = np.expand_dims(keras.utils.img_to_array(image), axis=0)
                 self.encoder.network.predict(pixels.astype(np.uint8), verbose=0)
 
@@ -107,7 +109,7 @@ class Jobs:
         shutil.rmtree(output, ignore_errors=True)
         what = ["--input", self.inputs.some(count), "--output", output, "--engine", engine]
         if verb == "extract":
-            captioner("extract", *what, *ENCODER, "--encoder-weights", self.inputs.weights)
+            captioner("extract", *what, *self.inputs.encoding)
         else:
             captioner("caption", *what, "--model", self.inputs.model(), "--width", BEAM)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import os
 import statistics
 import subprocess
@@ -11,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from captioner import cli
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -78,6 +82,19 @@ def cosines(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     some, others = (array.reshape(len(array), -1).astype(np.float64) for array in (some, others))
     norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
     return (some * others).sum(axis=1) / norms
+
+
+def prepare(*arguments: object) -> None:
+    """Run the command in this process, quietly, where its time doesn't matter.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        status = cli.main([*map(str, arguments)])
+    if status:
+        raise RuntimeError(f"captioner {' '.join(map(str, arguments))}\n{said.getvalue()}")
 
 
 def captioner(*arguments: object) -> None:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks.speed import pictures
-from benchmarks.speed.inputs import ENCODER, Inputs
+from benchmarks.speed.inputs import Inputs
 from benchmarks.speed.measuring import CORES, captioner, each, seconds
 
 
@@ -32,8 +32,6 @@ def _extract(inputs: Inputs, count: int, cores: int) -> float:
     what = ["--input", inputs.some(count), "--output", output]
     os.sched_setaffinity(0, sorted(all_cores)[:cores])  # which the command inherits
     try:
-        return seconds(
-            lambda: captioner("extract", *what, *ENCODER, "--encoder-weights", inputs.weights)
-        )
+        return seconds(lambda: captioner("extract", *what, *inputs.encoding))
     finally:
         os.sched_setaffinity(0, all_cores)
