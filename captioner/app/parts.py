@@ -57,7 +57,7 @@ def style() -> None:
 
 def show(*elements: Element, class_: str = "") -> None:
     """Put elements on the page, together."""
-    st.html(markup(element("div", *elements, class_=class_)))
+    st.html(markup(element("div", *elements, **({"class": class_} if class_ else {}))))
 
 
 def say(text: str) -> None:
@@ -77,7 +77,7 @@ def section(text: str) -> None:
 
 def problem(what: str, why: str) -> None:
     """What went wrong."""
-    show(element("p", element("b", named(what)), named(why), class_="problem"))
+    show(element("p", element("b", what), named(why), class_="problem"))
 
 
 def looked_at(picture: str | None, alternative: str) -> None:
