@@ -16,6 +16,14 @@ HOSTILE = (
     "</bdi></style><style>*{display:none}</style>",
     "&lt;b&gt; & &#0; \u202e\u0000 ]]> <!-- {{7*7}} ${7}",
 )
+# What Streamlit's own texts would make something of.
+MARKED = (
+    *HOSTILE,
+    "<img src=x onerror=window.hacked=1>",
+    "[click](javascript:window.hacked=1) **bold** :red[red] $\\LaTeX$ :material/home: `code`",
+    "![](https://example.org/spy.png) line\nbreak\r\n# heading",
+    "\u202eright to left שלום \ud800",
+)
 
 
 class Page(HTMLParser):

@@ -29,19 +29,10 @@ from captioner.images import LIMITS
 from captioner.model import Captioner
 from captioner.search import SearchOptions
 from tests.outputs import CaptionJob, grow, record, write_captions
-from tests.pages import ATTRIBUTES, HOSTILE, TAGS, Page
+from tests.pages import ATTRIBUTES, MARKED, TAGS, Page
 from tests.untrained import create, grid_encoder
 
 testing = pytest.importorskip("streamlit.testing.v1")
-
-# What Streamlit's own texts would make something of.
-MARKED = (
-    *HOSTILE,
-    "<img src=x onerror=window.hacked=1>",
-    "[click](javascript:window.hacked=1) **bold** :red[red] $\\LaTeX$ :material/home: `code`",
-    "![](https://example.org/spy.png) line\nbreak\r\n# heading",
-    "\u202eright to left שלום \ud800",
-)
 
 
 @pytest.fixture(scope="module")
