@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from captioner import app, cli, corpora
-from captioner.app import pictures
+from captioner.app import parts, pictures
 from captioner.app.run import Query, Run
 from captioner.captions import CaptionRecord
 from captioner.errors import UserError
@@ -111,14 +111,20 @@ def test_an_image_is_captioned_as_the_model_does_it(opened, models) -> None:
     assert "one.png, 40 × 30 pixels" in found.texts["bdi"]
     texts = [text for text, _ in expected.candidates]
     assert [text for text in found.texts["bdi"] if text in texts][1:][: len(texts)] == texts
-    shares = [float(text.rstrip("%")) for text in found.texts["td"] if text.endswith("%")]
-    assert shares == pytest.approx(
-        [100 * math.exp(number) for _, number in expected.candidates], rel=0.6
-    )
+    shares = [parts.percent(math.exp(number)) for _, number in expected.candidates]
+    assert [text for text in found.texts["td"] if text.endswith("%")] == shares
     words = corpora.words(expected.text, captioner.language)
     assert found.texts["bdi"][-len(words) :] == words, "where it looked"
     assert len(found.sources) == 1 + len(words)
     assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1, "100.0%"), (0.1234, "12.3%"), (0.001, "0.1%"), (0.000_05, "0.005%"), (0, "< 0.001%")],
+)
+def test_small_shares_can_be_told_apart(share, text) -> None:
+    assert parts.percent(share) == text
 
 
 def test_where_a_model_looks_is_bright() -> None:

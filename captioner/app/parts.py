@@ -37,7 +37,7 @@ _STYLE = """
 .stHtml figure { margin: 0; }
 .stHtml .words { display: flex; flex-wrap: wrap; gap: .6rem; }
 .stHtml .words figure { width: 6.5rem; text-align: center; font-size: .9rem; }
-.stHtml .words img { width: 6.5rem; height: 5rem; object-fit: cover; display: block;
+.stHtml .words img { width: 6.5rem; max-height: 9rem; object-fit: contain; display: block;
   border-radius: .3rem; }
 .stHtml .card img, .stHtml .card .missing { width: 100%; aspect-ratio: 4 / 3; object-fit: cover;
   border-radius: .4rem; display: grid; place-items: center; background: #8882; font-size: .8rem; }
@@ -45,7 +45,8 @@ _STYLE = """
 .stHtml .card bdi, .stHtml .card small { display: -webkit-box; -webkit-box-orient: vertical;
   -webkit-line-clamp: 3; overflow: hidden; }
 .stHtml .card small { font-size: .78rem; }
-[data-testid=stBaseButton-tertiary] { min-height: 0; padding: 0; font-size: .85rem; }
+[data-testid=stBaseButton-tertiary] { min-height: 0; padding: 0; color: #4c7dc7; }
+[data-testid=stBaseButton-tertiary] p { font-size: .85rem; }
 </style>
 """
 
@@ -114,5 +115,7 @@ def card(picture: str | None, caption: str, *notes: str) -> None:
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1, also a small one, with two digits or three."""
-    return f"{share:.1%}" if share >= 0.001 else f"{100 * share:.1g}%"
+    """A share from 0 to 1, also a small one."""
+    if share >= 0.001:
+        return f"{share:.1%}"
+    return f"{share:.3%}" if share >= 0.000_01 else "< 0.001%"

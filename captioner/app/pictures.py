@@ -53,7 +53,7 @@ def maps(picture: Image.Image, attention: Sequence[Sequence[Sequence[float]]]) -
     """
     small = picture.copy()
     small.thumbnail((_HEAT_SIDE, _HEAT_SIDE))
-    dark = small.convert("L").point(lambda value: value // 3).convert("RGB")
+    dark = small.convert("L").point(lambda value: 2 * value // 5).convert("RGB")
     warm = Image.blend(small, _WARM.resize(small.size), 0.25)
     made = []
     for weights in attention[:_MOST_MAPS]:

@@ -32,9 +32,8 @@ def settings(captioner: Captioner, attention: bool) -> SearchOptions:
         penalty = st.slider("Favour longer captions", 0.0, 2.0, _DEFAULT.length_penalty, 0.1)
         temperature = st.slider("Temperature", 0.1, 2.0, _DEFAULT.temperature, 0.1)
         drawing = _drawing() if is_drawn else {}
-        with st.expander("Words that are not to be said"):
-            forbidden = st.text_input("With a comma between them", max_chars=500)
-        repeated = st.number_input("So many words never come twice; 0 for no rule", 0, 10, 0)
+        forbidden = st.text_input("Never say", placeholder="word, word, …", max_chars=500)
+        repeated = st.number_input("Words in a row that never come twice; 0: no rule", 0, 10, 0)
     return SearchOptions(
         width=width,
         max_length=max(longest, 1),
