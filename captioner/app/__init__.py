@@ -8,7 +8,6 @@ texts that are never markup. What is uploaded stays in memory, and in that of it
 from __future__ import annotations
 
 import importlib.util
-import math
 import socket
 import sys
 from collections.abc import Sequence
@@ -18,12 +17,12 @@ from captioner.errors import UserError
 from captioner.images import LIMITS
 
 _PAGE = Path(__file__).with_name("page.py")
-_MEBIBYTE = 1 << 20  # which Streamlit calls a megabyte
+_MEGABYTE = 1_000_000  # to Streamlit's page; to its server some more
 _OPTIONS = {
     "server.headless": "true",  # opens no browser by itself, and asks for no address
     "server.fileWatcherType": "none",
     # What is between this and the limit in bytes is refused by name, as in the pipeline.
-    "server.maxUploadSize": str(math.ceil(LIMITS.bytes / _MEBIBYTE)),
+    "server.maxUploadSize": str(LIMITS.bytes // _MEGABYTE + 1),
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",  # they are in the terminal

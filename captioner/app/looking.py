@@ -18,9 +18,9 @@ from captioner.images import LIMITS, ImageError
 from captioner.model import Captioner
 
 _MOST_UPLOADS = 24
-_LIMITS = (
-    "JPEG, PNG, WebP, GIF, TIFF or BMP, up to "
-    f"{LIMITS.bytes // 1_000_000} MB and {LIMITS.pixels // 1_000_000} megapixels each"
+_LIMITS = f"{LIMITS.bytes // 1_000_000} MB and {LIMITS.pixels // 1_000_000} megapixels each"
+_WELCOME = (
+    "JPEG, PNG, WebP, GIF, TIFF or BMP. They stay in memory, and only until this page is closed."
 )
 
 
@@ -41,7 +41,7 @@ class Viewer:
     def show(self, is_open: bool = True) -> None:
         """The view. What was dropped is kept where it isn't open, too."""
         uploads = st.file_uploader(
-            "Drop images here",
+            f"Drop images here, of at most {_LIMITS}",
             accept_multiple_files=True,
             on_change=moving.look_at_upload,
             key="uploads",
@@ -55,7 +55,7 @@ class Viewer:
         elif uploads:
             self._show_uploads(uploads)
         else:
-            parts.say(f"{_LIMITS}. They stay in memory, and only until this page is closed.")
+            parts.say(_WELCOME)
             if self.run:
                 parts.say("Or choose one from the run, in the other tab.")
 

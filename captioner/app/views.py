@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from captioner.app import browsing, loading, moving, settings
+from captioner.app import browsing, loading, moving, parts, settings
 from captioner.app.looking import Viewer
 from captioner.app.run import Run
+from captioner.errors import UserError
+from captioner.model import Captioner
+from captioner.search import SearchOptions
 
 
 def show(models: tuple[str, ...], output: str | None) -> None:
@@ -17,17 +20,26 @@ def show(models: tuple[str, ...], output: str | None) -> None:
         output: of a caption run.
 
     Raises:
-        UserError: one of them can't be read, or no caption could be as it is asked for.
+        UserError: one of them can't be read.
     """
     captioner = loading.captioner(models)
     run = loading.run(output) if output else None
     no_attention = loading.without_attention(captioner)
-    search = settings.settings(captioner, attention=not no_attention)
-    viewer = Viewer(loading.searching(captioner, search), no_attention, run)
+    viewer = Viewer(_searching(captioner, not no_attention), no_attention, run)
     if run:
         _show_both(viewer, run)
     else:
         viewer.show()
+
+
+def _searching(captioner: Captioner, attention: bool) -> Captioner:
+    """The model with the search that was chosen, or its own where no caption could be like that."""
+    try:
+        return loading.searching(captioner, settings.settings(captioner, attention))
+    except UserError as error:
+        with st.sidebar:
+            parts.problem("The defaults hold instead", str(error))
+        return loading.searching(captioner, SearchOptions(attention=attention))
 
 
 def _show_both(viewer: Viewer, run: Run) -> None:
