@@ -45,6 +45,8 @@ setup(
         "tensorflow-io==0.37.1",
     ],
     extras_require={
+        # Streamlit's own bounds for Starlette are too wide until 1.61, which wants protobuf 5.
+        "app": ["starlette<1.4", "streamlit>=1.59,<1.61"],
         "bench": ["matplotlib>=3.8,<4"],
         "jax": ["jax>=0.5.3,<0.6"],
         "meteor": ["pycocoevalcap"],
@@ -61,10 +63,13 @@ setup(
             "moto[server]",
             "openvino>=2026.4,<2027",
             "pandas",
+            "playwright",
             "pycocoevalcap",
             "pytest",
             "pytest-timeout",
             "ruff",
+            "starlette<1.4",
+            "streamlit>=1.59,<1.61",
         ],
     },
 )

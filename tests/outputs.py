@@ -10,6 +10,7 @@ from typing import Any
 from captioner import captions, records, storage
 from captioner.captions import CaptionRecord
 from captioner.records import FeatureRecord
+from captioner.shards import Outcome, ShardWriter, Summary, new_run
 from pipelines import jobs
 from pipelines.extract_features import SaveDataset
 from pipelines.jobs import Work
@@ -104,3 +105,19 @@ def grow(job: StubJob, picture: Any) -> None:
     job.run()
     picture(job.input / "a/3.png")
     job.run()
+
+
+def write_captions(output: Path, records: list[CaptionRecord]) -> None:
+    """A finished shard of captions, and its run."""
+    run = new_run()
+    summary = Summary("images-0", "shards/images-0.jsonl", run, "settings", "")
+    writer = ShardWriter(str(output), summary, lambda path: open(path, "wb"))
+    for record in records:
+        own = dataclasses.replace(record, run=run)
+        writer.add_result(Outcome(own.id, own.uri, "stamp", "", "", False), own.to_line().encode())
+    writer.publish()
+
+
+def record(id: str, caption: str, uri: str = "/nowhere.jpg", sure: float = -3.0) -> CaptionRecord:
+    """A caption of an image that isn't there."""
+    return CaptionRecord(id, uri, "", 4, 3, caption, sure, ((caption, sure),), "", "model", "")

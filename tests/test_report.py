@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,90 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import cli
-from captioner.captions import CaptionRecord
 from captioner.reporting.page import page
 from captioner.reporting.survey import Drawn, Smallest, Survey
-from captioner.shards import Outcome, ShardWriter, Summary, new_run
-from tests.outputs import CaptionJob, grow
-
-# What a page can hold that does nothing.
-TAGS = {
-    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "div", "b", "bdi"),
-    *("table", "tr", "th", "td", "figure", "img", "figcaption", "small"),
-}
-ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "style", "src", "alt"}
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "</bdi></style><style>*{display:none}</style>",
-    "&lt;b&gt; & &#0; \u202e\u0000 ]]> <!-- {{7*7}} ${7}",
-)
-
-
-class Page(HTMLParser):
-    """A page as a browser reads it.
-
-    Attributes:
-        tags, attributes: the names of those there are.
-        texts: what is in elements of the name that they are under.
-        sources: of the pictures.
-        alternatives: what is said of the pictures.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.texts: dict[str, list[str]] = {}
-        self.sources: list[str] = []
-        self.alternatives: list[str] = []
-        self._open: list[str] = []
-        self.feed(content.decode())
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        if tag == "img":
-            self.sources.append(dict(attrs)["src"] or "")
-            self.alternatives.append(dict(attrs)["alt"] or "")
-        elif tag != "meta":
-            self._open.append(tag)
-            self.texts.setdefault(tag, []).append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.texts[self._open[-1]][-1] += data
-
-    @property
-    def shown(self) -> str:
-        """All texts in a row."""
-        return " ".join(text for texts in self.texts.values() for text in texts)
+from tests.outputs import CaptionJob, grow, record, write_captions
+from tests.pages import ATTRIBUTES, HOSTILE, TAGS, Page
 
 
 def reported(output: Path, *flags: str) -> Page:
     """The page that the command writes."""
     assert cli.main(["report", str(output), *flags]) == 0
     return Page((output / "report.html").read_bytes())
-
-
-def write_captions(output: Path, records: list[CaptionRecord]) -> None:
-    """A finished shard of captions, and its run."""
-    run = new_run()
-    summary = Summary("images-0", "shards/images-0.jsonl", run, "settings", "")
-    writer = ShardWriter(str(output), summary, lambda path: open(path, "wb"))
-    for record in records:
-        own = dataclasses.replace(record, run=run)
-        writer.add_result(Outcome(own.id, own.uri, "stamp", "", "", False), own.to_line().encode())
-    writer.publish()
-
-
-def record(id: str, caption: str, uri: str = "/nowhere.jpg", sure: float = -3.0) -> CaptionRecord:
-    """A caption of an image that isn't there."""
-    return CaptionRecord(id, uri, "", 4, 3, caption, sure, ((caption, sure),), "", "model", "")
 
 
 def test_the_page_tells_what_became_of_a_run(tmp_path: Path, picture) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from captioner import __version__
 from captioner.cli import (
+    app,
     caption,
     compact,
     evaluate,
@@ -138,6 +139,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     evaluate.add(verbs)
     score.add(verbs)
     report.add(verbs)
+    app.add(verbs)
     export.add(verbs)
     verify.add(verbs)
     compact.add(verbs)

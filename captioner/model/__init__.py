@@ -142,6 +142,22 @@ class Captioner:
             batch_size,
         )
 
+    def searching(self, search: SearchOptions) -> Captioner:
+        """The same captioner with another search; both have the networks.
+
+        Raises:
+            UserError: as of `Search`.
+        """
+        return Captioner(
+            self.description,
+            self.decoder,
+            self.vocabulary,
+            self._encoder_weights,
+            self.encoder,
+            search,
+            self.batch_size,
+        )
+
     def save(self, directory: str) -> None:
         """Write the model's files to `directory`, a URI, replacing those that are there."""
         if isinstance(self.decoder, Ensemble):

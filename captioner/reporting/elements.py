@@ -44,9 +44,13 @@ def document(title: str, *body: Element) -> bytes:
         element("style", _STYLE),
     )
     whole = element("html", head, element("body", *body), lang="en")
-    text = ElementTree.tostring(whole, "unicode", "html")
-    # A name may hold what no encoding has.
-    return ("<!DOCTYPE html>\n" + text + "\n").encode(errors="backslashreplace")
+    return f"<!DOCTYPE html>\n{markup(whole)}\n".encode()
+
+
+def markup(made: Element) -> str:
+    """An element as HTML. A name may hold what no encoding has: that is written as digits."""
+    text = ElementTree.tostring(made, "unicode", "html")
+    return text.encode(errors="backslashreplace").decode()
 
 
 def element(tag: str, *children: Element | str | dict[str, str], **attributes: str) -> Element:

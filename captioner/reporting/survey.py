@@ -76,7 +76,7 @@ def survey(output: str) -> Survey:
         drawn.offer(record)
         unsure.offer(record.log_probability / (len(words) + 1), record)  # its end is a word too
     found.sample, found.least_sure = drawn.records(), unsure.records()
-    for failure in _failures(output, newest):
+    for failure in failures(output, newest):
         found.failed[failure.reason] += 1
         examples = found.examples.setdefault(failure.reason, [])
         if len(examples) < EXAMPLES:
@@ -143,8 +143,12 @@ def _runs(output: str) -> list[dict[str, Any]]:
         raise UserError(f"{output}/runs: not as it was written; see `captioner verify`") from error
 
 
-def _failures(output: str, newest: dict[str, str]) -> Iterator[Failure]:
-    """The failures that stand: no newer outcome of the same image is there."""
+def failures(output: str, newest: dict[str, str]) -> Iterator[Failure]:
+    """The failures that stand: no newer outcome of the same image is there.
+
+    Args:
+        newest: of `captions.outcomes`.
+    """
     finished = {storage.name(index) for index in shards.finished(output)}
     for entry in storage.walk(storage.join(output, "failures")):
         name = storage.name(entry.uri)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import errno
 import io
 from collections.abc import Mapping
 
 from PIL import Image
 
 from captioner import archives, images, storage
-from captioner.images import LIGHT, ImageError
+from captioner.images import LIGHT, LIMITS, DecodedImage, ImageError
 
 SIDE = 256  # pixels along the longer side
 _THREADS = 8
@@ -32,20 +33,40 @@ def thumbnails(uris: Mapping[str, str]) -> dict[str, str]:
 
 def _thumbnail(uri: str) -> str | None:
     try:
-        decoded = images.decode(_read(uri), SIDE, LIGHT)
+        decoded = images.decode(read(uri), SIDE, LIGHT)
     except (ImageError, OSError):
         return None
+    return data_uri(unsquashed(decoded))
+
+
+def unsquashed(decoded: DecodedImage) -> Image.Image:
+    """A decoded picture in its own proportions again, its longer side as it is."""
     longer = max(decoded.width, decoded.height)
-    size = [max(1, round(SIDE * side / longer)) for side in (decoded.width, decoded.height)]
+    side = len(decoded.pixels)
+    size = [max(1, round(side * length / longer)) for length in (decoded.width, decoded.height)]
+    return Image.fromarray(decoded.pixels).resize(size)
+
+
+def data_uri(picture: Image.Image) -> str:
+    """An RGB picture as a JPEG in a `data:` URI."""
     file = io.BytesIO()
-    Image.fromarray(decoded.pixels).resize(size).save(file, "JPEG", quality=_QUALITY)
+    picture.save(file, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _read(uri: str) -> bytes:
+def read(uri: str) -> bytes:
+    """The bytes of an image by the URI in its record, or as many as show that it is too large.
+
+    Raises:
+        ImageError: it is in an archive, which is broken.
+        OSError: it can't be read, or only with all that is before it in a compressed archive.
+    """
     source, inside, _ = uri.rpartition("#")
-    if not (inside and archives.is_archive(source)):
-        return storage.read_bytes(uri, LIGHT.bytes + 1)
+    in_archive = bool(inside and archives.is_archive(source))
+    if not storage.exists(source if in_archive else uri):  # what is no file may be without end
+        raise FileNotFoundError(errno.ENOENT, "not there", uri)
+    if not in_archive:
+        return storage.read_bytes(uri, LIMITS.bytes + 1)
     if archives.is_streamed(uri, source):
         raise OSError(f"{uri}: all before it would have to be read")
-    return archives.read(uri, source, LIGHT.bytes + 1)
+    return archives.read(uri, source, LIMITS.bytes + 1)

@@ -1,0 +1,102 @@
+"""What is loaded once, and what is kept of it: by the process, or by a session and with its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Sequence
+
+import streamlit as st
+
+from captioner import corpora
+from captioner.app import pictures
+from captioner.app.run import Entry, Run
+from captioner.errors import UserError
+from captioner.images import ImageError
+from captioner.model import Caption, Captioner
+from captioner.reporting.thumbnails import SIDE, data_uri, thumbnails, unsquashed
+from captioner.search import SearchOptions
+from captioner.search.attention import AttentionMaps
+
+# Sessions are threads, and the networks are one each.
+_CAPTIONING = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a model says of an image.
+
+    Attributes:
+        picture, small: `data:` URIs.
+        width, height: pixels, upright.
+        caption: with its candidates.
+        words: of the caption.
+        maps: where the model looked for each of them, `data:` URIs; none where it can't tell.
+    """
+
+    picture: str
+    small: str
+    width: int
+    height: int
+    caption: Caption
+    words: list[str]
+    maps: list[str]
+
+
+@st.cache_resource(show_spinner="Loading the model …")
+def captioner(models: tuple[str, ...]) -> Captioner:
+    """The model of some directories."""
+    # For an image at a time another engine isn't worth compiling the network for.
+    return Captioner.load(*models, batch_size=1, engine="tensorflow")
+
+
+@st.cache_resource(show_spinner="Reading the run …")
+def run(output: str) -> Run:
+    """The run in a directory, as it is when the page is first opened."""
+    return Run(output)
+
+
+def without_attention(captioner: Captioner) -> str:
+    """Why a model can't tell where it looks; empty where it can."""
+    try:
+        AttentionMaps(captioner.decoder)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def searching(_captioner: Captioner, search: SearchOptions) -> Captioner:
+    """The model with another search."""
+    return _captioner.searching(search)
+
+
+@st.cache_data(scope="session", max_entries=64, show_spinner=False)
+def look(source: str | bytes, fingerprint: str, _captioner: Captioner) -> Seen | ImageError:
+    """What a model says of an image, or why it can't be looked at.
+
+    Args:
+        source: the bytes of a file, or the URI in a record.
+        fingerprint: of the model and its search.
+    """
+    try:
+        data = pictures.read(source)
+        shown = pictures.decode(data, pictures.SIDE)
+        pixels = pictures.decode(data, _captioner.description.encoder.image_size).pixels
+    except ImageError as error:
+        return error
+    with _CAPTIONING:
+        (caption,) = _captioner.caption_pixels(pixels[None])
+    picture = unsquashed(shown)
+    maps = pictures.maps(picture, caption.attention or ())
+    small = picture.copy()
+    small.thumbnail((SIDE, SIDE))
+    uris = map(data_uri, (picture, small))
+    words = corpora.words(caption.text, _captioner.language)
+    return Seen(*uris, shown.width, shown.height, caption, words, maps)
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def small_pictures(entries: Sequence[Entry]) -> dict[str, str]:
+    """Of the images of a page of a run, by id."""
+    return thumbnails({entry.id: entry.uri for entry in entries})
