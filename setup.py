@@ -47,6 +47,7 @@ setup(
     extras_require={
         "bench": ["matplotlib>=3.8,<4"],
         "jax": ["jax>=0.5.3,<0.6"],
+        "metadata": ["pyexiv2>=2.15,<3"],
         "meteor": ["pycocoevalcap"],
         "openvino": ["openvino>=2026.4,<2027"],
         "tune": ["keras-tuner[bayesian]>=1.4.8,<2"],
@@ -62,6 +63,7 @@ setup(
             "openvino>=2026.4,<2027",
             "pandas",
             "pycocoevalcap",
+            "pyexiv2>=2.15,<3",
             "pytest",
             "pytest-timeout",
             "ruff",

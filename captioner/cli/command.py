@@ -25,6 +25,7 @@ from captioner.cli import (
     train,
     tune,
     verify,
+    write_back,
 )
 from captioner.cli.arguments import Parser
 from captioner.errors import UserError, in_text
@@ -138,6 +139,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     evaluate.add(verbs)
     score.add(verbs)
     report.add(verbs)
+    write_back.add(verbs)
     export.add(verbs)
     verify.add(verbs)
     compact.add(verbs)
