@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageSequence
 
@@ -303,6 +303,7 @@ def test_links_gone_and_broken_images_are_named(tmp_path: Path, said) -> None:
     assert state(tmp_path) == before
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_any_caption_is_described_as_it_is_or_refused(tmp_path_factory, text: str) -> None:
     pytest.importorskip("pyexiv2")
