@@ -46,6 +46,7 @@ setup(
     ],
     extras_require={
         "bench": ["matplotlib>=3.8,<4"],
+        "completion": ["shtab>=1.7.1,<2"],
         "jax": ["jax>=0.5.3,<0.6"],
         "metadata": ["pyexiv2>=2.15,<3"],
         "meteor": ["pycocoevalcap"],
@@ -67,6 +68,7 @@ setup(
             "pytest",
             "pytest-timeout",
             "ruff",
+            "shtab>=1.7.1,<2",
         ],
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from captioner.cli.arguments import (
     make_absolute,
     positive,
     run_job,
+    tell,
 )
 from captioner.corpora import language_tag
 from captioner.errors import UserError
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 
 def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     summary = "Caption one image now, or with --input all images of a directory or bucket."
-    parser = add_verb(verbs, "caption", summary, _run, takes_beam_flags=is_job)
+    example = (
+        "captioner caption one.jpg --model model/\n"
+        "captioner caption --input photos/ --model model/ --output captions/ --max-failures 5%"
+    )
+    parser = add_verb(verbs, "caption", summary, _run, takes_beam_flags=is_job, example=example)
     # With --input every further word is the value of one of Beam's flags.
     if not is_job:
         parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files")
@@ -62,8 +68,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_search(parser: argparse.ArgumentParser) -> None:
+def add_search(verb: argparse.ArgumentParser) -> None:
     """How captions are searched for: the names are those of `captioner.search.SearchOptions`."""
+    parser = verb.add_argument_group("the search")
     parser.add_argument(
         "--width", type=positive, metavar="N", help="of the beam search; 1 is greedy"
     )
@@ -157,8 +164,14 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     # For some images another engine isn't worth compiling the network for.
     captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine="tensorflow")
     _say_language(parsed, captioner)
-    for image, caption in zip(parsed.images, captioner.caption(parsed.images), strict=True):
+    captions = captioner.caption(parsed.images)
+    for image, caption in zip(parsed.images, captions, strict=True):
         print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)
+    rows = [
+        {"image": image, **dataclasses.asdict(caption)}
+        for image, caption in zip(parsed.images, captions, strict=True)
+    ]
+    tell(parsed, {"captions": rows})
 
 
 def _say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:

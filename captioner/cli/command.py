@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
@@ -16,6 +17,7 @@ from captioner import __version__
 from captioner.cli import (
     caption,
     compact,
+    completion,
     evaluate,
     export,
     extract,
@@ -27,15 +29,25 @@ from captioner.cli import (
     verify,
     write_back,
 )
-from captioner.cli.arguments import Parser
+from captioner.cli.arguments import HelpFormatter, Parser
 from captioner.errors import UserError, in_text
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
-_STATUSES = """exit status:
+_NOTES = """example:
+  captioner scenes   --output scenes/
+  captioner extract  --input scenes/images --captions scenes/Flickr8k.token.txt --output features/
+  captioner train    --features features/ --output model/
+  captioner caption  --input scenes/images --model model/ --output captions/
+  captioner evaluate --captions captions/ --references scenes/Flickr8k.token.txt
+
+`captioner VERB --help` says more of each. A path may be gs:// or s3:// too.
+
+exit status:
   0  done
   2  a mistake that you can mend: it is said in one line
   3  the job came to its end, with more failures than --max-failures allows
-  4  verify found something
+  4  verify found something, or write-back could not write every caption
+any other status is a fault of ours, with a traceback
 """
 # What a user can mend: a full disk, a path that can't be written or is of the wrong kind, a bucket
 # that isn't there, a disk, mount or store that fails however often it is tried.
@@ -74,10 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        parsed, others = _parser(arguments).parse_known_args(arguments)
+        made = parser(any(word.split("=")[0] == "--input" for word in arguments))
+        parsed, others = made.parse_known_args(arguments)
         if others and not parsed.takes_beam_flags:
             raise UserError(f"unknown argument: {others[0]} (see `captioner {parsed.verb} --help`)")
-        parsed.run(parsed, others)
+        _run(parsed, others)
     except Exception as error:
         mistake = _mendable(error)
         if mistake is None:
@@ -85,6 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return mistake.status
     return 0
+
+
+def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
+    """Run a verb, which has standard output for its JSON alone if that goes there."""
+    parsed.standard_output = sys.stdout
+    is_free = getattr(parsed, "json", None) != "-"
+    with contextlib.nullcontext() if is_free else contextlib.redirect_stdout(sys.stderr):
+        parsed.run(parsed, flags)
 
 
 def _mendable(error: BaseException | None) -> UserError | None:
@@ -121,13 +142,19 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="You are using a Python version")
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def parser(captions_all: bool = False) -> argparse.ArgumentParser:
+    """What parses the command's arguments.
+
+    Args:
+        captions_all: whether `caption` is the job over all images of an input, which takes Beam's
+            own flags.
+    """
     parser = Parser(
         prog="captioner",
         description=_DESCRIPTION,
-        epilog=_STATUSES,
+        epilog=_NOTES,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"captioner {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -135,7 +162,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     extract.add(verbs)
     train.add(verbs)
     tune.add(verbs)
-    caption.add(verbs, any(word.split("=")[0] == "--input" for word in arguments))
+    caption.add(verbs, captions_all)
     evaluate.add(verbs)
     score.add(verbs)
     report.add(verbs)
@@ -143,4 +170,5 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     export.add(verbs)
     verify.add(verbs)
     compact.add(verbs)
+    completion.add(verbs)
     return parser

@@ -20,7 +20,8 @@ from captioner.errors import UserError
 
 def add(verbs: argparse._SubParsersAction) -> None:
     summary = "Turn images into features: sharded TFRecords that training reads."
-    parser = add_verb(verbs, "extract", summary, _run, takes_beam_flags=True)
+    example = "captioner extract --input photos/ --captions captions.csv --output features/"
+    parser = add_verb(verbs, "extract", summary, _run, takes_beam_flags=True, example=example)
     parser.add_argument(
         "--input", required=True, metavar="DIR|LIST", help="a directory, gs://, s3://, or a list"
     )
@@ -29,6 +30,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--descriptions", metavar="FILE", help="also write the cleaned captions to this file"
     )
+    add_encoder(parser)
+    add_job(parser)
+
+
+def add_encoder(verb: argparse.ArgumentParser) -> None:
+    """What turns images into features."""
+    parser = verb.add_argument_group("the encoder")
     parser.add_argument(
         "--encoder",
         default="xception",
@@ -62,7 +70,6 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="auto",
         help="that of the features there are, or what the engine is fastest in here",
     )
-    add_job(parser)
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:

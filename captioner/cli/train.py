@@ -5,27 +5,27 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from captioner.cli.arguments import add_captions, add_verb, given, make_absolute, positive
+from captioner.cli.arguments import (
+    add_captions,
+    add_json,
+    add_verb,
+    given,
+    make_absolute,
+    positive,
+    tell,
+)
 from captioner.errors import UserError
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = add_verb(verbs, "train", "Train a captioner on features.", _run)
+    example = (
+        "captioner train --features features/ --output model/\n"
+        "captioner train --features features/ --start model/ --self-critical --output better/"
+    )
+    parser = add_verb(verbs, "train", "Train a captioner on features.", _run, example=example)
     parser.add_argument("--features", metavar="DIR", help="made by extract")
     parser.add_argument("--output", required=True, metavar="MODEL", help="where the model goes")
     parser.add_argument("--start", metavar="MODEL", help="a model to go on from")
-    add_pictures(parser)
-    parser.add_argument(
-        "--self-critical",
-        action="store_true",
-        default=None,
-        help="reward whole captions by CIDEr-D, instead of learning people's word by word",
-    )
-    parser.add_argument("--samples", type=positive, metavar="N", help="captions an image for that")
-    parser.add_argument(
-        "--temperature", type=float, metavar="T", help="of the start model's words, before that"
-    )
-    add_recipe(parser)
     parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the captions")
     parser.add_argument(
         "--patience", type=positive, metavar="N", help="stop after so many epochs without a better"
@@ -44,10 +44,30 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="where: one device, all GPUs here (mirrored) or of several machines (multiworker), or "
         "a TPU; the model is the same",
     )
+    add_json(parser)
+    add_recipe(parser)
+    add_self_critical(parser)
+    add_pictures(parser)
 
 
-def add_pictures(parser: argparse.ArgumentParser) -> None:
+def add_self_critical(verb: argparse.ArgumentParser) -> None:
+    """What a model goes on to learn from rewards for whole captions."""
+    parser = verb.add_argument_group("self-critical training; needs --start")
+    parser.add_argument(
+        "--self-critical",
+        action="store_true",
+        default=None,
+        help="reward whole captions by CIDEr-D, instead of learning people's word by word",
+    )
+    parser.add_argument("--samples", type=positive, metavar="N", help="captions an image for that")
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of the start model's words, before that"
+    )
+
+
+def add_pictures(verb: argparse.ArgumentParser) -> None:
     """What a model goes on to learn from images, its encoder with it."""
+    parser = verb.add_argument_group("training the encoder too; needs --start")
     parser.add_argument(
         "--images",
         metavar="DIR",
@@ -65,8 +85,9 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_recipe(parser: argparse.ArgumentParser) -> None:
+def add_recipe(verb: argparse.ArgumentParser) -> None:
     """What is trained and how each step goes."""
+    parser = verb.add_argument_group("the network, and how each step goes")
     parser.add_argument(
         "--decoder", choices=("attention", "merge", "transformer"), help="the caption network"
     )
@@ -116,3 +137,4 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     if result:  # only the chief of several workers has one
         print(result)
         print(f"the model is in {parsed.output}")
+        tell(parsed, {"model": parsed.output, **dataclasses.asdict(result)})

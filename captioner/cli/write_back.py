@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from captioner.cli.arguments import add_verb, make_absolute
+from captioner.cli.arguments import add_json, add_verb, make_absolute, tell
 from captioner.errors import ProblemsFound
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Write captions to where the images are: texts beside them, or into their metadata."
-    parser = add_verb(verbs, "write-back", summary, _run)
+    example = (
+        "captioner write-back captions/ --dry-run\ncaptioner write-back captions/ --into image"
+    )
+    parser = add_verb(verbs, "write-back", summary, _run, example=example)
     parser.add_argument("captions", metavar="OUT", help="made by caption")
     parser.add_argument(
         "--into",
@@ -26,6 +29,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--overwrite", action="store_true", help="also replace what OUT has never said"
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be written")
+    add_json(parser)
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
@@ -42,6 +46,7 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
             print(_printable(f"{one.id}: {one.problem}"))
     done = "would be written" if parsed.dry_run else "written"
     print(f"{written} captions {done}, {there} there already, {problems} can't be written")
+    tell(parsed, {"written": written, "there_already": there, "not_written": problems})
     if problems:
         raise ProblemsFound(f"{parsed.captions}: {problems} captions not written, named above")
 
