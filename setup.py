@@ -47,6 +47,7 @@ setup(
     extras_require={
         "bench": ["matplotlib>=3.8,<4"],
         "completion": ["shtab>=1.7.1,<2"],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10"],
         "jax": ["jax>=0.5.3,<0.6"],
         "metadata": ["pyexiv2>=2.15,<3"],
         "meteor": ["pycocoevalcap"],
@@ -60,6 +61,8 @@ setup(
             "jsonschema",
             "keras-tuner[bayesian]>=1.4.8,<2",
             "matplotlib>=3.8,<4",
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.6,<10",
             "moto[server]",
             "openvino>=2026.4,<2027",
             "pandas",

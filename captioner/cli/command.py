@@ -34,13 +34,12 @@ from captioner.errors import UserError, in_text
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
 _NOTES = """example:
-  captioner scenes   --output scenes/
-  captioner extract  --input scenes/images --captions scenes/Flickr8k.token.txt --output features/
+  captioner extract  --input photos/ --captions captions.csv --output features/
   captioner train    --features features/ --output model/
-  captioner caption  --input scenes/images --model model/ --output captions/
-  captioner evaluate --captions captions/ --references scenes/Flickr8k.token.txt
+  captioner caption  --input more-photos/ --model model/ --output captions/
+  captioner report   captions/
 
-`captioner VERB --help` says more of each. A path may be gs:// or s3:// too.
+`captioner VERB --help` says more of each, and has an example. A path may be gs:// or s3:// too.
 
 exit status:
   0  done
@@ -86,8 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        made = parser(any(word.split("=")[0] == "--input" for word in arguments))
-        parsed, others = made.parse_known_args(arguments)
+        parsed, others = parser(arguments).parse_known_args(arguments)
         if others and not parsed.takes_beam_flags:
             raise UserError(f"unknown argument: {others[0]} (see `captioner {parsed.verb} --help`)")
         _run(parsed, others)
@@ -142,13 +140,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="You are using a Python version")
 
 
-def parser(captions_all: bool = False) -> argparse.ArgumentParser:
-    """What parses the command's arguments.
-
-    Args:
-        captions_all: whether `caption` is the job over all images of an input, which takes Beam's
-            own flags.
-    """
+def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What parses these arguments: with an input, `caption` is a job, which takes Beam's flags."""
     parser = Parser(
         prog="captioner",
         description=_DESCRIPTION,
@@ -162,7 +155,7 @@ def parser(captions_all: bool = False) -> argparse.ArgumentParser:
     extract.add(verbs)
     train.add(verbs)
     tune.add(verbs)
-    caption.add(verbs, captions_all)
+    caption.add(verbs, any(word.split("=")[0] == "--input" for word in arguments))
     evaluate.add(verbs)
     score.add(verbs)
     report.add(verbs)
