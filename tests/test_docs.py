@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import runpy
@@ -40,6 +41,12 @@ class Command(NamedTuple):
 
     place: str
     words: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no "…" stands for more words; it may stand for a value."""
+        pairs = itertools.pairwise(self.words)
+        return not any(word == "…" and not last.startswith("--") for last, word in pairs)
 
 
 def blocks(text: str) -> Iterator[tuple[int, str]]:
@@ -80,7 +87,7 @@ def lines(page: Path) -> Iterator[tuple[int, str]]:
 def commands(page: Path, *programs: str) -> Iterator[Command]:
     """The commands of a page that call one of some programs."""
     for number, line in lines(page):
-        if "…" in line or "[--" in line or " = " in line:  # Python's, and sketches
+        if " = " in line:  # Python's
             continue
         lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
         lexer.commenters, lexer.whitespace_split = "#", True
@@ -93,7 +100,9 @@ def commands(page: Path, *programs: str) -> Iterator[Command]:
         ending = next((place for place, word in enumerate(words) if word in ENDS), len(words))
         called = " ".join(words[:3])
         if called.startswith(programs):
-            yield Command(f"{page.name}:{number}", tuple(words[:ending]))
+            found = Command(f"{page.name}:{number}", tuple(words[:ending]))
+            if found.is_whole:
+                yield found
 
 
 def all_commands(*programs: str) -> list[Command]:

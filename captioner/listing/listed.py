@@ -36,19 +36,24 @@ def without_texts(found: Iterable[Found]) -> Iterator[Found]:
             are of one image, so that few are held at once.
     """
     held: list[Entry] = []
+    shared = ""
     for one in found:
         if isinstance(one, str):
             yield one
             continue
-        if held and archives.key_of(held[0].uri) != archives.key_of(one.uri):
+        key = archives.key_of(one.uri)
+        if key != shared:
             yield from _without_text(held)
-            held = []
+            held, shared = [], key
         held.append(one)
     yield from _without_text(held)
 
 
 def _without_text(beside: list[Entry]) -> Iterator[Entry]:
     """Files of one key; texts are left out where one of the others is an image by its name."""
+    if len(beside) == 1:  # which nearly all are
+        yield from beside
+        return
     are_described = any(archives.is_called_image(entry.uri) for entry in beside)
     for entry in beside:
         if not (are_described and entry.uri.lower().endswith(".txt")):
