@@ -294,12 +294,15 @@ def test_links_gone_and_broken_images_are_named(tmp_path: Path, said) -> None:
     (tmp_path / "link.jpg").symlink_to(image)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     (tmp_path / "gone.jpg").touch()
-    files = [tmp_path / name for name in ("link.jpg", "broken.jpg", "gone.jpg")]
+    (tmp_path / "endless.jpg").touch()
+    files = [tmp_path / name for name in ("link.jpg", "broken.jpg", "gone.jpg", "endless.jpg")]
     output = captioned(tmp_path, files)
     (tmp_path / "gone.jpg").unlink()
+    (tmp_path / "endless.jpg").unlink()
+    os.mkfifo(tmp_path / "endless.jpg")
     before = state(tmp_path)
     shown = said(output, "--into", "image", status=4)
-    assert all(f"{path.name}: " in shown for path in files) and "3 can't be written" in shown
+    assert all(f"{path.name}: " in shown for path in files) and "4 can't be written" in shown
     assert state(tmp_path) == before
 
 

@@ -43,8 +43,8 @@ def _thumbnail(uri: str) -> str | None:
 
 
 def _read(uri: str) -> bytes:
-    source = archives.archive_of(uri)
-    if not source:
+    source, inside, _ = uri.rpartition("#")
+    if not (inside and archives.is_archive(source)):
         return storage.read_bytes(uri, LIGHT.bytes + 1)
     if archives.is_streamed(uri, source):
         raise OSError(f"{uri}: all before it would have to be read")

@@ -17,6 +17,7 @@ from PIL import Image, ImageSequence
 from captioner import images, storage
 from captioner.captions import CaptionRecord
 from captioner.errors import UserError
+from captioner.images import LIMITS
 from captioner.writing_back.refused import Refused
 
 # Those that Exiv2 writes without loss. Cameras' raw files, which may look like TIFF, are not.
@@ -59,6 +60,9 @@ class Metadata:
             raise Refused("it is in a bucket; only texts are written there")
         if os.path.islink(path):
             raise Refused("it is a link; the file that it leads to has its own name")
+        found = storage.entry(record.uri)
+        if found is None or found.size > LIMITS.bytes:
+            raise Refused("it is too large" if found else "it is not there")
         if not os.access(path, os.W_OK):
             raise Refused("it is protected against writing")
         with _opened(storage.read_bytes(record.uri)) as image:

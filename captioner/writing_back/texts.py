@@ -30,16 +30,15 @@ class Texts:
         if not archives.is_called_image(record.uri):
             raise Refused("isn't called as an image is: a text beside it would pass for one too")
         file = _beside(record.uri)
-        try:
-            data = storage.read_bytes(file, _LONGEST + 1)
-        except FileNotFoundError:
+        found = storage.entry(file)
+        if found is None:
             return set()
-        if len(data) > _LONGEST or b"\0" in data:
-            raise Refused(f"{file} is no caption")
         try:
-            return {data.decode().strip()}
-        except UnicodeDecodeError as error:
-            raise Refused(f"{file} is no text") from error
+            if found.size > _LONGEST:
+                raise ValueError("too long")
+            return {storage.read_bytes(file, _LONGEST).decode().strip()}
+        except ValueError as error:
+            raise Refused(f"{file} is no caption") from error
 
     def write(self, record: CaptionRecord, is_new: bool, dry_run: bool) -> None:
         """Write the text; a file that came in between is left as it is."""
