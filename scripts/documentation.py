@@ -7,6 +7,7 @@ from the parsers, so that it has every flag there is.
 from __future__ import annotations
 
 import argparse
+import html
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,8 +101,8 @@ def _row(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     named = formatter._format_action_invocation(action)
     text = formatter._expand_help(action) if action.help else ""
     text = text.replace(str(Path(sys.executable).parent), ".venv/bin")  # not this machine's
-    named, text = (cell.replace("|", "\\|").replace("\n", " ") for cell in (named, text))
-    return f"| `{named}` | {text.replace('<', '&lt;')} |"
+    named, text = (html.escape(cell).replace("|", "&#124;") for cell in (named, text))
+    return f"| <code>{named}</code> | {text} |"
 
 
 def _block(text: str | None) -> list[str]:

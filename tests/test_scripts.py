@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +18,8 @@ import pytest
 from captioner import cli
 from captioner.cli import command
 from captioner.cli.arguments import verbs_of
+from captioner.search import SearchOptions
+from captioner.training import TrainingOptions
 from tests.outputs import CaptionJob
 
 VERBS = verbs_of(command.parser())
@@ -90,6 +94,20 @@ def test_each_verb_s_help_has_an_example_that_it_takes(verb: str) -> None:
         assert program == "captioner" and words[0] == verb
         parsed, others = command.parser(words).parse_known_args(words)
         assert parsed.verb == verb and not others
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"), [("train", TrainingOptions), ("caption", SearchOptions)]
+)
+def test_help_says_the_defaults_that_options_have(verb: str, options: type) -> None:
+    """Help can't import them: they are TensorFlow's neighbours."""
+    fields = {field.name: field.default for field in dataclasses.fields(options)}
+    for action in VERBS[verb]._actions:
+        said = re.search(r"\(default: (.+)\)", action.help or "")
+        if said and action.dest in fields:
+            assert str(fields[action.dest]) == said[1], action.dest
+        elif action.dest in fields and action.nargs != 0:
+            assert not fields[action.dest], action.dest
 
 
 def completed(script: Path, *words: str) -> set[str]:

@@ -72,13 +72,18 @@ def add_search(verb: argparse.ArgumentParser) -> None:
     """How captions are searched for: the names are those of `captioner.search.SearchOptions`."""
     parser = verb.add_argument_group("the search")
     parser.add_argument(
-        "--width", type=positive, metavar="N", help="of the beam search; 1 is greedy"
+        "--width", type=positive, metavar="N", help="of the beam search; 1 is greedy (default: 5)"
     )
     parser.add_argument(
-        "--max-length", type=positive, metavar="N", help="words of a caption, at most"
+        "--max-length", type=positive, metavar="N", help="words of a caption, at most (default: 30)"
     )
     parser.add_argument("--min-length", type=positive, metavar="N", help="words, at least")
-    parser.add_argument("--length-penalty", type=float, metavar="A", help="more, longer captions")
+    parser.add_argument(
+        "--length-penalty",
+        type=float,
+        metavar="A",
+        help="the more, the longer captions (default: 0.7)",
+    )
     parser.add_argument(
         "--no-repeat-ngram",
         type=positive,
@@ -89,7 +94,10 @@ def add_search(verb: argparse.ArgumentParser) -> None:
         "--forbid", type=_words, metavar="WORD,...", help="words that are never said"
     )
     parser.add_argument(
-        "--candidates", type=positive, metavar="N", help="captions kept of an image; --width"
+        "--candidates",
+        type=positive,
+        metavar="N",
+        help="captions kept of an image; by default as many as --width",
     )
     parser.add_argument(
         "--sample",
@@ -98,20 +106,26 @@ def add_search(verb: argparse.ArgumentParser) -> None:
         help="draw --width captions at random; an image's are the same whatever is beside it",
     )
     parser.add_argument(
-        "--temperature", type=float, metavar="T", help="below 1 the model is surer of its words"
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="below 1 the model is surer of its words (default: 1.0)",
     )
     parser.add_argument(
         "--top-k", type=positive, metavar="N", help="draw from the N most probable words"
     )
     parser.add_argument(
-        "--top-p", type=float, metavar="P", help="draw from those that make up this probability"
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="draw from those that make up this probability (default: 1.0)",
     )
-    parser.add_argument("--seed", type=int, metavar="S", help="of what is drawn")
+    parser.add_argument("--seed", type=int, metavar="S", help="of what is drawn (default: 0)")
     parser.add_argument(
         "--language",
         type=language_tag,
         metavar="TAG",
-        help="of the captions, as in the captions that were trained on; the most frequent of them",
+        help="of the captions, one that was trained on; by default the most frequent of them",
     )
 
 

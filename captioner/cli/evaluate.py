@@ -25,7 +25,11 @@ def add_compared(parser: argparse.ArgumentParser) -> None:
     """The arguments that say what is held against what."""
     parser.add_argument("--captions", required=True, metavar="OUT", help="made by caption")
     add_captions(parser, "references", required=True)
-    parser.add_argument("--split", choices=("train", "dev", "test"), help="test, else dev")
+    parser.add_argument(
+        "--split",
+        choices=("train", "dev", "test"),
+        help="whose images count; by default test's, or dev's",
+    )
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:

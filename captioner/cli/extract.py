@@ -59,7 +59,7 @@ def add_encoder(verb: argparse.ArgumentParser) -> None:
         "--features", choices=("pooled", "grid"), default="pooled", help="a vector, or one a place"
     )
     parser.add_argument(
-        "--image-size", type=positive, metavar="N", help="pixels; each encoder's own"
+        "--image-size", type=positive, metavar="N", help="pixels; by default each encoder's own"
     )
     parser.add_argument(
         "--grid-size", type=int, default=0, metavar="N", help="average the grid to N x N; 0 doesn't"
