@@ -306,6 +306,22 @@ def test_links_gone_and_broken_images_are_named(tmp_path: Path, said) -> None:
     assert state(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_an_image_that_breaks_off_is_described_or_refused(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("pyexiv2")
+    image = noise(tmp_path / name)
+    whole, target, refused = image.read_bytes(), Metadata(), 0
+    for length in range(1, len(whole), len(whole) // 50):
+        image.write_bytes(whole[:length])
+        try:
+            target.read(record(name, "a dog", str(image)))
+            target.write(record(name, "a dog", str(image)), is_new=True, dry_run=False)
+        except Refused:
+            refused += 1
+            assert image.read_bytes() == whole[:length]
+    assert refused
+
+
 @settings(deadline=None)
 @given(st.text(min_size=1))
 def test_any_caption_is_described_as_it_is_or_refused(tmp_path_factory, text: str) -> None:

@@ -23,9 +23,9 @@ from captioner.writing_back.refused import Refused
 # Those that Exiv2 writes without loss. Cameras' raw files, which may look like TIFF, are not.
 _WRITTEN = {"image/jpeg", "image/png", "image/webp", "image/tiff"}
 
-# The second bytes of JPEG's markers APP0 to APP15; of them EXIF and XMP are in 1, IPTC is in 13.
-_HEADERS = range(0xE0, 0xF0)
-_METADATA = {0xE1, 0xED}
+# JPEG's markers APP0 to APP15; EXIF and XMP are in the segments of APP1, IPTC is in APP13's.
+_HEADERS = {bytes([0xFF, kind]) for kind in range(0xE0, 0xF0)}
+_METADATA = {b"\xff\xe1", b"\xff\xed"}
 
 _XMP = "Xmp.dc.description"
 _IPTC = "Iptc.Application2.Caption"
@@ -152,7 +152,7 @@ def _segments(data: bytes) -> Iterator[bytes]:
     ITU-T T.81, annex B: a segment is a marker, and its length in two bytes with these.
     """
     place = 2
-    while data[place : place + 1] == b"\xff" and (marker := data[place + 1]) in _HEADERS:
+    while (marker := data[place : place + 2]) in _HEADERS:
         end = place + 2 + int.from_bytes(data[place + 2 : place + 4])
         if marker not in _METADATA:
             yield data[place:end]
