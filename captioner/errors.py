@@ -18,7 +18,7 @@ class TooManyFailures(UserError):
 
 
 class ProblemsFound(UserError):
-    """`captioner verify` found an output that is not what its manifests say."""
+    """What was looked through has problems, each of which was named: `verify`, `write-back`."""
 
     status = 4
 

@@ -157,7 +157,7 @@ class ListLevel(beam.DoFn):
     root: str
 
     def process(self, uri: str) -> Iterator[Listed | TaggedOutput]:
-        for found in storage.level(uri):
+        for found in listing.without_texts(storage.level(uri)):
             is_file = isinstance(found, Entry)
             yield listing.as_listed(found, self.root) if is_file else TaggedOutput("below", found)
 

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status, see `cli.main`.
     """
     try:
-        parsed, rest = _parse(arguments)
+        parsed, rest = parser().parse_known_args(arguments)
         check(parsed)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -143,7 +143,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+def parser() -> argparse.ArgumentParser:
+    """What parses the script's own arguments; the others are the command's, or Beam's."""
     parser = Parser(prog="run_spark.sh", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("verb", choices=("extract", "caption"))
     where = parser.add_mutually_exclusive_group(required=True)
@@ -166,7 +167,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     parser.add_argument(
         "--conf", action="append", default=[], metavar="NAME=VALUE", help="of Spark; repeatable"
     )
-    return parser.parse_known_args(arguments)
+    return parser
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class CaptionJob(StubJob):
             open_spool=captions.FORMATS[self.format].open_spool,
             to_record=functools.partial(to_caption, run=job.run),
         )
-        return jobs.run(job, work, {}, [])
+        return jobs.run(job, work, {"input": job.input}, [])
 
     def results(self) -> dict[str, str]:
         """Captions by id, those that hold."""
@@ -82,7 +82,7 @@ class FeatureJob(StubJob):
             to_record=to_features,
             finish=SaveDataset(job.output, self.spec, weights, (3,)),
         )
-        return jobs.run(job, work, {}, [])
+        return jobs.run(job, work, {"input": job.input}, [])
 
     def results(self) -> dict[str, list[float]]:
         """Features by id, those that hold."""

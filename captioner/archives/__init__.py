@@ -25,7 +25,18 @@ from captioner.archives.places import Inside, place_of, uri_of
 from captioner.errors import UserError
 from captioner.images import ImageError, Reason
 
-__all__ = ["Member", "is_archive", "is_streamed", "members", "position", "read", "stream"]
+__all__ = [
+    "Member",
+    "archive_of",
+    "is_archive",
+    "is_called_image",
+    "is_streamed",
+    "key_of",
+    "members",
+    "position",
+    "read",
+    "stream",
+]
 
 # Neighbours that are read in one task, so that a large archive is many of them.
 GROUP = 256
@@ -50,6 +61,24 @@ class Member(NamedTuple):
 def is_archive(uri: str) -> bool:
     """Whether a file is an archive, by its name."""
     return _ARCHIVE.search(uri) is not None
+
+
+def archive_of(uri: str) -> str:
+    """The archive that an image is a member of, told from its URI; empty for a file of its own."""
+    source, _, place = uri.rpartition("#")
+    return source if place and is_archive(source) else ""
+
+
+def is_called_image(name: str) -> bool:
+    """Whether a file's name ends as those of images do."""
+    return _IMAGE.search(name) is not None
+
+
+def key_of(name: str) -> str:
+    """What the files of one sample of webdataset's share: the path up to its name's first dot."""
+    directory, slash, file = name.rpartition("/")
+    stem = file.partition(".")[0]
+    return f"{directory}{slash}{stem}" if stem else name
 
 
 def is_streamed(uri: str, source: str) -> bool:
@@ -139,18 +168,12 @@ def without_sidecars(found: Iterable[Inside]) -> Iterator[Inside]:
     for inside in found:
         if inside.name is None:
             yield inside
-        elif _IMAGE.search(inside.name):
-            keys.add(_key(inside.name))
+        elif is_called_image(inside.name):
+            keys.add(key_of(inside.name))
             yield inside
         else:
             others.append(inside)
-    yield from (inside for inside in others if _key(inside.name) not in keys)
-
-
-def _key(name: str) -> str:
-    directory, slash, file = name.rpartition("/")
-    stem = file.partition(".")[0]
-    return f"{directory}{slash}{stem}" if stem else name
+    yield from (inside for inside in others if key_of(inside.name) not in keys)
 
 
 def _whole(uri: str, stamp: str) -> Iterator[Inside]:

@@ -13,7 +13,8 @@ from captioner.cli.caption import add_model
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Serve a page to caption images on, and to leaf through a run."
-    parser = add_verb(verbs, "app", summary, _run)
+    example = "captioner app --model model/ --captions captions/"
+    parser = add_verb(verbs, "app", summary, _run, example=example)
     add_model(parser)
     parser.add_argument("--captions", metavar="OUT", help="a run to leaf through, made by caption")
     parser.add_argument(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+import json
+import textwrap
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from captioner import storage
-from captioner.errors import UserError
+from captioner.errors import TooManyFailures, UserError
 from pipelines.job import MaxFailures
 
 if TYPE_CHECKING:
     from pipelines.job import Job
     from pipelines.jobs import Work
+
+# What arguments are added to: a verb, or a group of its arguments.
+Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
 
 _PIPELINE_NOTE = (
     "Beam's own flags pass through: --runner, --direct_num_workers, --temp_location ..."
@@ -21,10 +26,20 @@ _PIPELINE_NOTE = (
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Shows a default where there is one to show."""
+    """Shows a default where there is one to show, and examples line by line as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 14  # at least, as it forgets how far verbs are indented
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         shown = action.default not in (None, "", [], argparse.SUPPRESS)
+        shown = shown and not isinstance(action.default, bool)
         return f"{action.help} (default: %(default)s)" if shown else action.help or ""
 
 
@@ -52,13 +67,21 @@ def add_verb(
     summary: str,
     run: Callable[[argparse.Namespace, list[str]], None],
     takes_beam_flags: bool = False,
+    example: str = "",
 ) -> argparse.ArgumentParser:
-    """A verb of the command. `run` is called with what was parsed, and Beam's own flags."""
+    """A verb of the command.
+
+    Args:
+        run: is called with what was parsed, and Beam's own flags.
+        example: how it is called, a command a line; docs/reference.md shows it too.
+    """
+    notes = [f"example:\n{textwrap.indent(example, '  ')}\n"] if example else []
+    notes += [_PIPELINE_NOTE] if takes_beam_flags else []
     parser = verbs.add_parser(
         name,
         help=summary,
         description=summary,
-        epilog=_PIPELINE_NOTE if takes_beam_flags else None,
+        epilog="\n".join(notes) or None,
         allow_abbrev=False,
         formatter_class=HelpFormatter,
     )
@@ -66,7 +89,31 @@ def add_verb(
     return parser
 
 
-def add_captions(parser: argparse.ArgumentParser, name: str, required: bool = False) -> None:
+def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The verbs of the command, by name."""
+    found = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    return next(found).choices
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Where what a verb did goes for scripts; see `tell`."""
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="what came of it as one JSON object; with - it is all that goes to standard output",
+    )
+
+
+def tell(parsed: argparse.Namespace, came_of_it: Mapping[str, Any]) -> None:
+    """Write what a verb did where `--json` says, if it does."""
+    text = json.dumps(came_of_it, indent=1, ensure_ascii=False) + "\n"
+    if parsed.json == "-":
+        parsed.standard_output.write(text)
+    elif parsed.json:
+        storage.replace(parsed.json, text.encode())
+
+
+def add_captions(parser: Arguments, name: str, required: bool = False) -> None:
     """The arguments that name a captioned collection."""
     parser.add_argument(
         f"--{name}", required=required, metavar="FILE", help="captions of the images"
@@ -81,22 +128,24 @@ def add_captions(parser: argparse.ArgumentParser, name: str, required: bool = Fa
     )
 
 
-def add_format(parser: argparse.ArgumentParser, default: str) -> None:
+def add_format(parser: Arguments, default: str) -> None:
     """What captions are written as."""
     parser.add_argument(
         "--format", choices=("jsonl", "jsonl.gz", "parquet"), help=f"of the captions; {default}"
     )
 
 
-def add_shard_size(parser: argparse.ArgumentParser) -> None:
+def add_shard_size(parser: Arguments) -> None:
     """How big finished shards are."""
     parser.add_argument(
         "--shard-size", type=positive, default=256, metavar="N", help="images a shard"
     )
 
 
-def add_job(parser: argparse.ArgumentParser) -> None:
+def add_job(verb: argparse.ArgumentParser) -> None:
     """The arguments that both jobs, extract and caption, take."""
+    add_json(verb)
+    parser = verb.add_argument_group("the job")
     parser.add_argument(
         "--batch-size", type=positive, default=32, metavar="N", help="images at once"
     )
@@ -147,11 +196,18 @@ def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: 
     from pipelines import estimating, jobs
 
     if parsed.dry_run:
-        print(estimating.estimate(job, work).as_text(made, parsed.price_per_hour))
+        estimate = estimating.estimate(job, work)
+        print(estimate.as_text(made, parsed.price_per_hour))
+        tell(parsed, {**dataclasses.asdict(estimate), "hours": estimate.hours})
         return
-    manifest = jobs.run(job, work, asked(parsed), flags, wait=not parsed.no_wait)
+    try:
+        manifest = jobs.run(job, work, asked(parsed), flags, wait=not parsed.no_wait)
+    except TooManyFailures:
+        tell(parsed, json.loads(storage.read_bytes(job.manifest)))
+        raise
     if manifest:
         print_run(manifest, parsed.output, made)
+        tell(parsed, manifest)
     else:
         print(f"when the job is done, {job.manifest} says what it did")
 
@@ -173,6 +229,7 @@ def given(parsed: argparse.Namespace, options: type) -> Any:
 def asked(parsed: argparse.Namespace) -> dict[str, object]:
     """What was asked for, as a run's manifest has it."""
     hidden = {"run", "takes_beam_flags", "dry_run", "no_wait", "price_per_hour"}
+    hidden |= {"json", "standard_output"}
     known = {name: value for name, value in vars(parsed).items() if name not in hidden}
     if known.get("max_failures"):
         known["max_failures"] = str(parsed.max_failures)

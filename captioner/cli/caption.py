@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from captioner.cli.arguments import (
     make_absolute,
     positive,
     run_job,
+    tell,
 )
 from captioner.corpora import language_tag
 from captioner.errors import UserError
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 
 def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     summary = "Caption one image now, or with --input all images of a directory or bucket."
-    parser = add_verb(verbs, "caption", summary, _run, takes_beam_flags=is_job)
+    example = (
+        "captioner caption one.jpg --model model/\n"
+        "captioner caption --input photos/ --model model/ --output captions/ --max-failures 5%"
+    )
+    parser = add_verb(verbs, "caption", summary, _run, takes_beam_flags=is_job, example=example)
     # With --input every further word is the value of one of Beam's flags.
     if not is_job:
         parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files")
@@ -62,16 +68,22 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_search(parser: argparse.ArgumentParser) -> None:
+def add_search(verb: argparse.ArgumentParser) -> None:
     """How captions are searched for: the names are those of `captioner.search.SearchOptions`."""
+    parser = verb.add_argument_group("the search")
     parser.add_argument(
-        "--width", type=positive, metavar="N", help="of the beam search; 1 is greedy"
+        "--width", type=positive, metavar="N", help="of the beam search; 1 is greedy (default: 5)"
     )
     parser.add_argument(
-        "--max-length", type=positive, metavar="N", help="words of a caption, at most"
+        "--max-length", type=positive, metavar="N", help="words of a caption, at most (default: 30)"
     )
     parser.add_argument("--min-length", type=positive, metavar="N", help="words, at least")
-    parser.add_argument("--length-penalty", type=float, metavar="A", help="more, longer captions")
+    parser.add_argument(
+        "--length-penalty",
+        type=float,
+        metavar="A",
+        help="the more, the longer captions (default: 0.7)",
+    )
     parser.add_argument(
         "--no-repeat-ngram",
         type=positive,
@@ -82,7 +94,10 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "--forbid", type=_words, metavar="WORD,...", help="words that are never said"
     )
     parser.add_argument(
-        "--candidates", type=positive, metavar="N", help="captions kept of an image; --width"
+        "--candidates",
+        type=positive,
+        metavar="N",
+        help="captions kept of an image; by default as many as --width",
     )
     parser.add_argument(
         "--sample",
@@ -91,20 +106,26 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         help="draw --width captions at random; an image's are the same whatever is beside it",
     )
     parser.add_argument(
-        "--temperature", type=float, metavar="T", help="below 1 the model is surer of its words"
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="below 1 the model is surer of its words (default: 1.0)",
     )
     parser.add_argument(
         "--top-k", type=positive, metavar="N", help="draw from the N most probable words"
     )
     parser.add_argument(
-        "--top-p", type=float, metavar="P", help="draw from those that make up this probability"
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="draw from those that make up this probability (default: 1.0)",
     )
-    parser.add_argument("--seed", type=int, metavar="S", help="of what is drawn")
+    parser.add_argument("--seed", type=int, metavar="S", help="of what is drawn (default: 0)")
     parser.add_argument(
         "--language",
         type=language_tag,
         metavar="TAG",
-        help="of the captions, as in the captions that were trained on; the most frequent of them",
+        help="of the captions, one that was trained on; by default the most frequent of them",
     )
 
 
@@ -157,8 +178,14 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     # For some images another engine isn't worth compiling the network for.
     captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine="tensorflow")
     _say_language(parsed, captioner)
-    for image, caption in zip(parsed.images, captioner.caption(parsed.images), strict=True):
+    captions = captioner.caption(parsed.images)
+    for image, caption in zip(parsed.images, captions, strict=True):
         print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)
+    rows = [
+        {"image": image, **dataclasses.asdict(caption)}
+        for image, caption in zip(parsed.images, captions, strict=True)
+    ]
+    tell(parsed, {"captions": rows})
 
 
 def _say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
@@ -17,6 +18,7 @@ from captioner.cli import (
     app,
     caption,
     compact,
+    completion,
     evaluate,
     export,
     extract,
@@ -26,16 +28,26 @@ from captioner.cli import (
     train,
     tune,
     verify,
+    write_back,
 )
-from captioner.cli.arguments import Parser
+from captioner.cli.arguments import HelpFormatter, Parser
 from captioner.errors import UserError, in_text
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
-_STATUSES = """exit status:
+_NOTES = """example:
+  captioner extract  --input photos/ --captions captions.csv --output features/
+  captioner train    --features features/ --output model/
+  captioner caption  --input more-photos/ --model model/ --output captions/
+  captioner report   captions/
+
+`captioner VERB --help` says more of each, and has an example. A path may be gs:// or s3:// too.
+
+exit status:
   0  done
   2  a mistake that you can mend: it is said in one line
   3  the job came to its end, with more failures than --max-failures allows
-  4  verify found something
+  4  verify found something, or write-back could not write every caption
+any other status is a fault of ours, with a traceback
 """
 # What a user can mend: a full disk, a path that can't be written or is of the wrong kind, a bucket
 # that isn't there, a disk, mount or store that fails however often it is tried.
@@ -74,10 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        parsed, others = _parser(arguments).parse_known_args(arguments)
+        parsed, others = parser(arguments).parse_known_args(arguments)
         if others and not parsed.takes_beam_flags:
             raise UserError(f"unknown argument: {others[0]} (see `captioner {parsed.verb} --help`)")
-        parsed.run(parsed, others)
+        _run(parsed, others)
     except Exception as error:
         mistake = _mendable(error)
         if mistake is None:
@@ -85,6 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return mistake.status
     return 0
+
+
+def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
+    """Run a verb, which has standard output for its JSON alone if that goes there."""
+    parsed.standard_output = sys.stdout
+    is_free = getattr(parsed, "json", None) != "-"
+    with contextlib.nullcontext() if is_free else contextlib.redirect_stdout(sys.stderr):
+        parsed.run(parsed, flags)
 
 
 def _mendable(error: BaseException | None) -> UserError | None:
@@ -121,13 +141,14 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="You are using a Python version")
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What parses these arguments: with an input, `caption` is a job, which takes Beam's flags."""
     parser = Parser(
         prog="captioner",
         description=_DESCRIPTION,
-        epilog=_STATUSES,
+        epilog=_NOTES,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"captioner {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -140,7 +161,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     score.add(verbs)
     report.add(verbs)
     app.add(verbs)
+    write_back.add(verbs)
     export.add(verbs)
     verify.add(verbs)
     compact.add(verbs)
+    completion.add(verbs)
     return parser

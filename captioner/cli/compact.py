@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-from captioner.cli.arguments import add_format, add_shard_size, add_verb, asked, make_absolute
+from captioner.cli.arguments import (
+    add_format,
+    add_json,
+    add_shard_size,
+    add_verb,
+    asked,
+    make_absolute,
+    tell,
+)
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Copy what holds of an output, grown over many runs, into few full shards."
-    parser = add_verb(verbs, "compact", summary, _run)
+    example = "captioner compact captions/ captions-2027/"
+    parser = add_verb(verbs, "compact", summary, _run, example=example)
     parser.add_argument("output", metavar="OUT", help="made by extract or caption; stays as it is")
     parser.add_argument("target", metavar="NEW", help="a new directory, where jobs can go on")
     add_shard_size(parser)
     add_format(parser, "by default that of OUT")
+    add_json(parser)
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
@@ -33,3 +43,4 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
         f"{images['done']} results and {sum(images['failed'].values())} failures are in "
         f"{len(manifest['shards'])} shards in {parsed.target}"
     )
+    tell(parsed, manifest)

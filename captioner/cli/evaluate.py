@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 
-from captioner import storage
-from captioner.cli.arguments import add_captions, add_verb
+from captioner.cli.arguments import add_captions, add_json, add_verb, tell
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = add_verb(verbs, "evaluate", "Score captions against references.", _run)
+    example = "captioner evaluate --captions captions/ --references captions.csv --html scores.html"
+    summary = "Score captions against references."
+    parser = add_verb(verbs, "evaluate", summary, _run, example=example)
     add_compared(parser)
     parser.add_argument("--beside", metavar="OUT", help="other captions, to be scored beside them")
     parser.add_argument("--show", type=int, default=12, metavar="N", help="captions to print")
-    parser.add_argument("--json", metavar="FILE", help="where the scores go too")
+    add_json(parser)
     parser.add_argument(
         "--html", metavar="FILE", help="a page of the scores, and of the best and worst captions"
     )
@@ -23,7 +25,11 @@ def add_compared(parser: argparse.ArgumentParser) -> None:
     """The arguments that say what is held against what."""
     parser.add_argument("--captions", required=True, metavar="OUT", help="made by caption")
     add_captions(parser, "references", required=True)
-    parser.add_argument("--split", choices=("train", "dev", "test"), help="test, else dev")
+    parser.add_argument(
+        "--split",
+        choices=("train", "dev", "test"),
+        help="whose images count; by default test's, or dev's",
+    )
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
@@ -37,9 +43,7 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
         other = evaluate(parsed.beside, *references, evaluation.scores.split)
         print(f"beside it, {parsed.beside}:\n{other.scores.as_text()}")
         evaluations.append((parsed.beside, other))
-    if parsed.json:
-        text = evaluation.scores.to_json(parsed.captions, parsed.references)
-        storage.replace(parsed.json, text.encode())
+    tell(parsed, json.loads(evaluation.scores.to_json(parsed.captions, parsed.references)))
     if parsed.html:
         from captioner.reporting import compare
 

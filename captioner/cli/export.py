@@ -12,7 +12,8 @@ from captioner.cli.caption import add_model, add_search
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Write a model as a TensorFlow SavedModel: pixels in, captions out, without our code."
-    parser = add_verb(verbs, "export", summary, _run)
+    example = "captioner export --model model/ --output saved/"
+    parser = add_verb(verbs, "export", summary, _run, example=example)
     add_model(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the SavedModel goes")
     add_search(parser)

@@ -20,7 +20,8 @@ from captioner.errors import UserError
 
 def add(verbs: argparse._SubParsersAction) -> None:
     summary = "Turn images into features: sharded TFRecords that training reads."
-    parser = add_verb(verbs, "extract", summary, _run, takes_beam_flags=True)
+    example = "captioner extract --input photos/ --captions captions.csv --output features/"
+    parser = add_verb(verbs, "extract", summary, _run, takes_beam_flags=True, example=example)
     parser.add_argument(
         "--input", required=True, metavar="DIR|LIST", help="a directory, gs://, s3://, or a list"
     )
@@ -29,6 +30,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--descriptions", metavar="FILE", help="also write the cleaned captions to this file"
     )
+    add_encoder(parser)
+    add_job(parser)
+
+
+def add_encoder(verb: argparse.ArgumentParser) -> None:
+    """What turns images into features."""
+    parser = verb.add_argument_group("the encoder")
     parser.add_argument(
         "--encoder",
         default="xception",
@@ -51,7 +59,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--features", choices=("pooled", "grid"), default="pooled", help="a vector, or one a place"
     )
     parser.add_argument(
-        "--image-size", type=positive, metavar="N", help="pixels; each encoder's own"
+        "--image-size", type=positive, metavar="N", help="pixels; by default each encoder's own"
     )
     parser.add_argument(
         "--grid-size", type=int, default=0, metavar="N", help="average the grid to N x N; 0 doesn't"
@@ -62,7 +70,6 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="auto",
         help="that of the features there are, or what the engine is fastest in here",
     )
-    add_job(parser)
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:

@@ -8,7 +8,9 @@ from captioner.cli.arguments import add_verb, positive
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = add_verb(verbs, "scenes", "Draw a captioned collection to try things on.", _run)
+    example = "captioner scenes --output scenes/ --count 2000"
+    summary = "Draw a captioned collection to try things on."
+    parser = add_verb(verbs, "scenes", summary, _run, example=example)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the collection goes")
     parser.add_argument(
         "--count", type=positive, default=12000, metavar="N", help="pictures to draw"

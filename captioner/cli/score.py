@@ -11,7 +11,11 @@ from captioner.cli.evaluate import add_compared
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Score captions against references as evaluate does, as a job for very many."
-    parser = add_verb(verbs, "score", summary, _run, takes_beam_flags=True)
+    example = (
+        "captioner score --captions s3://bucket/captions --references s3://bucket/captions.csv "
+        "--output s3://bucket/scores.json"
+    )
+    parser = add_verb(verbs, "score", summary, _run, takes_beam_flags=True, example=example)
     add_compared(parser)
     parser.add_argument("--output", required=True, metavar="FILE", help="where the scores go")
 

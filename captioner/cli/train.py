@@ -5,38 +5,45 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from captioner.cli.arguments import add_captions, add_verb, given, make_absolute, positive
+from captioner.cli.arguments import (
+    add_captions,
+    add_json,
+    add_verb,
+    given,
+    make_absolute,
+    positive,
+    tell,
+)
 from captioner.errors import UserError
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = add_verb(verbs, "train", "Train a captioner on features.", _run)
+    example = (
+        "captioner train --features features/ --output model/\n"
+        "captioner train --features features/ --start model/ --self-critical --output better/"
+    )
+    parser = add_verb(verbs, "train", "Train a captioner on features.", _run, example=example)
     parser.add_argument("--features", metavar="DIR", help="made by extract")
     parser.add_argument("--output", required=True, metavar="MODEL", help="where the model goes")
     parser.add_argument("--start", metavar="MODEL", help="a model to go on from")
-    add_pictures(parser)
     parser.add_argument(
-        "--self-critical",
-        action="store_true",
-        default=None,
-        help="reward whole captions by CIDEr-D, instead of learning people's word by word",
+        "--epochs", type=positive, metavar="N", help="passes over the captions (default: 12)"
     )
-    parser.add_argument("--samples", type=positive, metavar="N", help="captions an image for that")
     parser.add_argument(
-        "--temperature", type=float, metavar="T", help="of the start model's words, before that"
-    )
-    add_recipe(parser)
-    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the captions")
-    parser.add_argument(
-        "--patience", type=positive, metavar="N", help="stop after so many epochs without a better"
+        "--patience",
+        type=positive,
+        metavar="N",
+        help="stop after so many epochs without a better; by default never",
     )
     parser.add_argument(
         "--keep-by",
         choices=("cider_d", "loss"),
         help="which epoch is kept: the one with the best captions of the development split, "
-        "or with its lowest loss",
+        "or with its lowest loss (default: cider_d)",
     )
-    parser.add_argument("--seed", type=int, metavar="S", help="equal seeds, equal models")
+    parser.add_argument(
+        "--seed", type=int, metavar="S", help="equal seeds, equal models (default: 0)"
+    )
     parser.add_argument(
         "--strategy",
         choices=("auto", "one", "mirrored", "multiworker", "tpu"),
@@ -44,10 +51,35 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="where: one device, all GPUs here (mirrored) or of several machines (multiworker), or "
         "a TPU; the model is the same",
     )
+    add_json(parser)
+    add_recipe(parser)
+    add_self_critical(parser)
+    add_pictures(parser)
 
 
-def add_pictures(parser: argparse.ArgumentParser) -> None:
+def add_self_critical(verb: argparse.ArgumentParser) -> None:
+    """What a model goes on to learn from rewards for whole captions."""
+    parser = verb.add_argument_group("self-critical training; needs --start")
+    parser.add_argument(
+        "--self-critical",
+        action="store_true",
+        default=None,
+        help="reward whole captions by CIDEr-D, instead of learning people's word by word",
+    )
+    parser.add_argument(
+        "--samples", type=positive, metavar="N", help="captions drawn of an image (default: 5)"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="below 1 the start model is made surer of its words first (default: 0.6)",
+    )
+
+
+def add_pictures(verb: argparse.ArgumentParser) -> None:
     """What a model goes on to learn from images, its encoder with it."""
+    parser = verb.add_argument_group("training the encoder too; needs --start")
     parser.add_argument(
         "--images",
         metavar="DIR",
@@ -65,38 +97,84 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_recipe(parser: argparse.ArgumentParser) -> None:
+def add_recipe(verb: argparse.ArgumentParser) -> None:
     """What is trained and how each step goes."""
+    parser = verb.add_argument_group("the network, and how each step goes")
     parser.add_argument(
-        "--decoder", choices=("attention", "merge", "transformer"), help="the caption network"
+        "--decoder",
+        choices=("attention", "merge", "transformer"),
+        help="the caption network (default: attention)",
     )
     parser.add_argument("--units", type=positive, metavar="N", help="width of the network")
     parser.add_argument("--layers", type=positive, metavar="N", help="of a transformer")
     parser.add_argument("--dropout", type=float, metavar="P", help="share of values left out")
     parser.add_argument("--word-dropout", type=float, metavar="P", help="share of words hidden")
     parser.add_argument(
-        "--label-smoothing", type=float, metavar="P", help="share of probability spread evenly"
+        "--label-smoothing",
+        type=float,
+        metavar="P",
+        help="share of probability spread over all words (default: 0.1)",
     )
     parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="images a step, over all devices"
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="images a step, over all devices (default: 32)",
     )
     parser.add_argument(
-        "--accumulate", type=positive, metavar="N", help="steps whose gradients are one"
-    )
-    parser.add_argument("--learning-rate", type=float, metavar="R", help="the highest; what suits")
-    parser.add_argument("--warmup", type=float, metavar="P", help="share of the steps it rises for")
-    parser.add_argument("--schedule", choices=("cosine", "constant"), help="what it does then")
-    parser.add_argument("--weight-decay", type=float, metavar="R", help="as a share of it")
-    parser.add_argument("--clip-norm", type=float, metavar="R", help="of a step's gradient")
-    parser.add_argument(
-        "--averaging", type=float, metavar="P", help="keep the moving average of the weights"
+        "--accumulate",
+        type=positive,
+        metavar="N",
+        help="steps whose gradients are one (default: 1)",
     )
     parser.add_argument(
-        "--precision", choices=("float32", "bfloat16"), help="what is computed in; weights aren't"
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help="the highest; by default what suits the training: 0.001, 5e-5 if it is self-critical",
     )
-    parser.add_argument("--min-count", type=positive, metavar="N", help="rarer words are left out")
     parser.add_argument(
-        "--max-length", type=positive, metavar="N", help="words of a caption, the rest is cut off"
+        "--warmup",
+        type=float,
+        metavar="P",
+        help="share of the steps in which the learning rate rises",
+    )
+    parser.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        help="what the learning rate does then (default: cosine)",
+    )
+    parser.add_argument(
+        "--weight-decay",
+        type=float,
+        metavar="R",
+        help="as a share of the learning rate (default: 0.01)",
+    )
+    parser.add_argument(
+        "--clip-norm",
+        type=float,
+        metavar="R",
+        help="the largest of a step's gradient (default: 5.0)",
+    )
+    parser.add_argument(
+        "--averaging",
+        type=float,
+        metavar="P",
+        help="keep the moving average of the weights, of which each step leaves this share",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="what is computed in; weights stay float32 (default: float32)",
+    )
+    parser.add_argument(
+        "--min-count", type=positive, metavar="N", help="rarer words are left out (default: 4)"
+    )
+    parser.add_argument(
+        "--max-length",
+        type=positive,
+        metavar="N",
+        help="words of a caption, the rest is cut off (default: 40)",
     )
 
 
@@ -116,3 +194,4 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     if result:  # only the chief of several workers has one
         print(result)
         print(f"the model is in {parsed.output}")
+        tell(parsed, {"model": parsed.output, **dataclasses.asdict(result)})

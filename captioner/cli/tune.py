@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import shlex
 from importlib import util
 from typing import TYPE_CHECKING
 
-from captioner.cli.arguments import add_verb, given, make_absolute, positive
+from captioner.cli.arguments import add_json, add_verb, given, make_absolute, positive, tell
 from captioner.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Train with different settings, in search of those that give the best captions."
-    parser = add_verb(verbs, "tune", summary, _run)
+    example = "captioner tune --features features/ --output trials/ --trials 20 --epochs 10"
+    parser = add_verb(verbs, "tune", summary, _run, example=example)
     parser.add_argument("--features", required=True, metavar="DIR", help="made by extract")
     parser.add_argument("--output", required=True, metavar="DIR", help="where the models go")
     parser.add_argument("--trials", type=positive, default=20, metavar="N", help="trainings")
@@ -27,6 +29,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--decoder", choices=("attention", "merge", "transformer"), help="else any of them"
     )
     parser.add_argument("--seed", type=int, metavar="S", help="equal seeds, equal trials")
+    add_json(parser)
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
@@ -40,6 +43,7 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     print(_table(trials))
     print(f"the best model is in {trials[0].model}; it was made by:")
     print(_command(parsed.features, trials[0], options))
+    tell(parsed, {"trials": [dataclasses.asdict(trial) for trial in trials]})
 
 
 def _table(trials: list[Trial]) -> str:

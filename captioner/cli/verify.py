@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
-from captioner.cli.arguments import add_verb, make_absolute
+from captioner.cli.arguments import add_json, add_verb, make_absolute, tell
 from captioner.errors import ProblemsFound
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Check that an output is whole: its files against its manifests and indexes."
-    parser = add_verb(verbs, "verify", summary, _run)
+    parser = add_verb(verbs, "verify", summary, _run, example="captioner verify captions/")
     parser.add_argument("output", metavar="OUT", help="made by extract or caption")
+    add_json(parser)
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
@@ -23,5 +25,7 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     for problem in report.problems:
         print(problem)
     print(report)
+    problems = [problem._asdict() for problem in report.problems]
+    tell(parsed, {**dataclasses.asdict(report), "problems": problems})
     if report.problems:
         raise ProblemsFound(f"{parsed.output}: {len(report.problems)} problems, named above")

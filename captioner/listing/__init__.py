@@ -10,7 +10,15 @@ from collections.abc import Iterator
 
 from captioner import archives, storage
 from captioner.listing import failed, lists
-from captioner.listing.listed import Listed, as_listed, below, enter, image_id, look_up
+from captioner.listing.listed import (
+    Listed,
+    as_listed,
+    below,
+    enter,
+    image_id,
+    look_up,
+    without_texts,
+)
 
 __all__ = [
     "Listed",
@@ -25,6 +33,7 @@ __all__ = [
     "is_list",
     "lists",
     "look_up",
+    "without_texts",
 ]
 
 

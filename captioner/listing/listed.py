@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import unicodedata
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from captioner import archives, storage
 from captioner.storage import Entry
+
+# A file, or the URI of a directory, of a level of a store.
+Found = TypeVar("Found", Entry, Entry | str)
 
 # id: uri, stamp, source, group; see `tasks.Reference`. A plain tuple, which Beam encodes itself.
 Listed = tuple[str, tuple[str, str, str, str]]
@@ -21,7 +25,39 @@ def as_listed(entry: Entry, root: str) -> Listed:
 
 def below(directory: str, root: str) -> Iterator[Listed]:
     """All files below a directory, at any depth, by their ids below `root`."""
-    return (as_listed(entry, root) for entry in storage.walk(directory))
+    return (as_listed(entry, root) for entry in without_texts(storage.walk(directory)))
+
+
+def without_texts(found: Iterable[Found]) -> Iterator[Found]:
+    """What is in directories, without texts beside an image: ``photo.txt`` beside ``photo.jpg``.
+
+    Args:
+        found: each directory's files in the order of their names, which has those together that
+            are of one image, so that few are held at once.
+    """
+    held: list[Entry] = []
+    shared = ""
+    for one in found:
+        if isinstance(one, str):
+            yield one
+            continue
+        key = archives.key_of(one.uri)
+        if key != shared:
+            yield from _without_text(held)
+            held, shared = [], key
+        held.append(one)
+    yield from _without_text(held)
+
+
+def _without_text(beside: list[Entry]) -> Iterator[Entry]:
+    """Files of one key; texts are left out where one of the others is an image by its name."""
+    if len(beside) == 1:  # which nearly all are
+        yield from beside
+        return
+    are_described = any(archives.is_called_image(entry.uri) for entry in beside)
+    for entry in beside:
+        if not (are_described and entry.uri.lower().endswith(".txt")):
+            yield entry
 
 
 def image_id(uri: str, root: str) -> str:

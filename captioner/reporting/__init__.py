@@ -13,16 +13,19 @@ from captioner import captions, storage
 from captioner.evaluation import Evaluation
 from captioner.reporting import comparing
 from captioner.reporting.page import page
-from captioner.reporting.survey import survey
+from captioner.reporting.survey import Survey, survey
 from captioner.reporting.thumbnails import thumbnails
 
 __all__ = ["compare", "report"]
 
 
-def report(output: str, file: str) -> None:
+def report(output: str, file: str) -> Survey:
     """Write the report of a caption output to the URI `file`, replacing what is there.
 
     It takes one pass over the captions, and reads as many images as its gallery shows.
+
+    Returns:
+        What it tells.
 
     Raises:
         UserError: `output` is no caption output, or not as it was written.
@@ -30,6 +33,7 @@ def report(output: str, file: str) -> None:
     found = survey(output)
     shown = [*found.sample, *found.least_sure]
     storage.replace(file, page(found, thumbnails({record.id: record.uri for record in shown})))
+    return found
 
 
 def compare(evaluations: Sequence[tuple[str, Evaluation]], file: str) -> None:

@@ -55,6 +55,18 @@ class Survey:
         """Words a caption."""
         return sum(length * count for length, count in self.lengths.items()) / max(self.captions, 1)
 
+    def figures(self) -> dict[str, Any]:
+        """The counts, as JSON has them."""
+        return {
+            "output": self.output,
+            "runs": len(self.runs),
+            "captions": self.captions,
+            "different_captions": len(self.texts),
+            "different_words": len(self.words),
+            "mean_length": self.mean_length,
+            "failed": dict(self.failed),
+        }
+
 
 def survey(output: str) -> Survey:
     """Look through a caption output.

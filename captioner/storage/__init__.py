@@ -34,6 +34,7 @@ __all__ = [
     "join",
     "level",
     "local_copy",
+    "local_path",
     "open",
     "name",
     "read_bytes",
@@ -47,10 +48,13 @@ class Store(Protocol):
     """What every store can do. Paths are whole URIs."""
 
     def level(self, uri: str) -> Iterator[Entry | str]:
-        """What is right below `uri`: an `Entry` for a file, a URI for a directory."""
+        """What is right below `uri`: an `Entry` for a file, a URI for a directory.
+
+        The files come in the order of their names.
+        """
 
     def walk(self, uri: str) -> Iterator[Entry]:
-        """Every file below `uri`, at any depth, in no particular order."""
+        """Every file below `uri`, at any depth; those of one directory in order of their names."""
 
     def entry(self, uri: str) -> Entry | None:
         """What a listing would say of the file `uri`; None where there is none."""
@@ -174,6 +178,11 @@ def remove(uri: str) -> None:
 def local_copy(uri: str) -> AbstractContextManager[Path]:
     """The file as a local path for the length of a `with` block."""
     return _of(uri).local_copy(uri)
+
+
+def local_path(uri: str) -> str | None:
+    """The path of a file on this machine, told from its URI; None for what is in a store."""
+    return local.as_path(uri) if isinstance(_of(uri), LocalStore) else None
 
 
 def for_tensorflow(uris: Sequence[str]) -> Sequence[str]:

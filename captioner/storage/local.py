@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import operator
 import os
 import shutil
 import stat
@@ -20,7 +21,7 @@ from captioner.storage.retrying import retrying
 _UNFINISHED = ".writing-"
 
 
-def _path(uri: str) -> str:
+def as_path(uri: str) -> str:
     """The path of a plain path or of a ``file://`` URI."""
     if uri.startswith("file://"):
         return os.fsdecode(urllib.parse.unquote_to_bytes(uri[len("file://") :]))
@@ -61,9 +62,19 @@ def _make(directory: str) -> None:
             raise
 
 
+def _take_over(old: str, new: str) -> None:
+    """Give a file the owner and permissions of the one that it replaces, as far as we may."""
+    status = _status(old)
+    if status is None:
+        return
+    with contextlib.suppress(PermissionError):
+        os.chown(new, status.st_uid, status.st_gid)
+    os.chmod(new, stat.S_IMODE(status.st_mode))
+
+
 def _scan(path: str) -> list[os.DirEntry[str]]:
     with os.scandir(path) as found:
-        return list(found)
+        return sorted(found, key=operator.attrgetter("name"))
 
 
 def _found(item: os.DirEntry[str]) -> Entry | str | None:
@@ -85,7 +96,7 @@ class LocalStore:
 
     def level(self, uri: str) -> Iterator[Entry | str]:
         """See `Store.level`. Links to files are followed, links to directories listed as files."""
-        for item in retrying(_scan, _path(uri)):
+        for item in retrying(_scan, as_path(uri)):
             if found := retrying(_found, item):
                 yield found
 
@@ -101,21 +112,21 @@ class LocalStore:
 
     def entry(self, uri: str) -> Entry | None:
         """See `Store.entry`."""
-        status = _status(_path(uri))
+        status = _status(as_path(uri))
         return _entry(uri, status) if status and stat.S_ISREG(status.st_mode) else None
 
     def is_directory(self, uri: str) -> bool:
         """See `Store.is_directory`."""
-        status = _status(_path(uri))
+        status = _status(as_path(uri))
         return status is not None and stat.S_ISDIR(status.st_mode)
 
     def open(self, uri: str) -> BinaryIO:
         """The file itself, for reading."""
-        return open(_path(uri), "rb")
+        return open(as_path(uri), "rb")
 
     def read_bytes(self, uri: str, limit: int | None = None, start: int = 0) -> bytes:
         """See `Store.read_bytes`."""
-        with open(_path(uri), "rb") as file:
+        with open(as_path(uri), "rb") as file:
             size = max(0, os.fstat(file.fileno()).st_size - start)
             file.seek(start)
             # Not the limit at once: memory would be asked for it, which costs more than the file.
@@ -128,28 +139,29 @@ class LocalStore:
 
     def create(self, uri: str, source: bytes | Path) -> bool:
         """See `Store.create`: a hard link is the one local step that refuses to overwrite."""
-        with self._written(_path(uri), source) as whole:
+        with self._written(as_path(uri), source) as whole:
             try:
-                os.link(whole, _path(uri))
+                os.link(whole, as_path(uri))
             except FileExistsError:
                 return False
         return True
 
     def replace(self, uri: str, data: bytes) -> None:
-        """See `Store.replace`."""
-        with self._written(_path(uri), data) as whole:
-            os.replace(whole, _path(uri))
+        """See `Store.replace`. Owner and permissions stay those of the file before."""
+        with self._written(as_path(uri), data) as whole:
+            _take_over(as_path(uri), whole)
+            os.replace(whole, as_path(uri))
 
     def remove(self, uri: str) -> None:
         """See `Store.remove`."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_path(uri))
+            os.unlink(as_path(uri))
 
     @contextlib.contextmanager
     def local_copy(self, uri: str) -> Iterator[Path]:
         """See `Store.local_copy`: the file itself."""
-        os.stat(_path(uri))
-        yield Path(_path(uri))
+        os.stat(as_path(uri))
+        yield Path(as_path(uri))
 
     @contextlib.contextmanager
     def _written(self, target: str, source: bytes | Path) -> Iterator[str]:

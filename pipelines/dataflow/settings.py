@@ -136,7 +136,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, list[str]]:
         arguments: the verb first.
     """
     verb = arguments[0] if arguments and not arguments[0].startswith("-") else ""
-    given, others = _parser().parse_known_args(arguments[1:] if verb else arguments)
+    given, others = parser().parse_known_args(arguments[1:] if verb else arguments)
     defaults = {
         name: os.environ[variable]
         for name, variable in _VARIABLES.items()
@@ -145,7 +145,8 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, list[str]]:
     return Settings(verb, **(defaults | vars(given))), others
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What parses the script's own arguments; the others are the command's, or Beam's."""
     parser = argparse.ArgumentParser(
         prog="./run_dataflow.sh",
         usage="%(prog)s extract|caption [--help] OPTION ...",

@@ -34,6 +34,7 @@ LEFT_OUT = {
     "dry-run",  # starts no job
     "price-per-hour",  # for the dry run
     "no-wait",  # the launcher always gives it
+    "json",  # for scripts, of which a launch is none
     "descriptions",  # a file for people, which the launcher would write
 }
 
