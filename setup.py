@@ -46,7 +46,7 @@ setup(
     ],
     extras_require={
         # Streamlit's own bounds for Starlette are too wide until 1.61, which wants protobuf 5.
-        "app": ["starlette<1.4", "streamlit>=1.59,<1.61"],
+        "app": ["scikit-learn>=1.5,<2", "starlette<1.4", "streamlit>=1.59,<1.61"],
         "bench": ["matplotlib>=3.8,<4"],
         "completion": ["shtab>=1.7.1,<2"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10"],
@@ -54,6 +54,7 @@ setup(
         "metadata": ["pyexiv2>=2.15,<3"],
         "meteor": ["pycocoevalcap"],
         "openvino": ["openvino>=2026.4,<2027"],
+        "similar": ["scikit-learn>=1.5,<2"],
         "tune": ["keras-tuner[bayesian]>=1.4.8,<2"],
         "test": [
             "duckdb",
@@ -75,6 +76,7 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "ruff",
+            "scikit-learn>=1.5,<2",
             "shtab>=1.7.1,<2",
             "starlette<1.4",
             "streamlit>=1.59,<1.61",

@@ -17,6 +17,7 @@ from captioner.model import Caption, Captioner
 from captioner.reporting.thumbnails import SIDE, data_uri, thumbnails, unsquashed
 from captioner.search import SearchOptions
 from captioner.search.attention import AttentionMaps
+from captioner.similarity import SimilarCaptions
 
 # Sessions are threads, and the networks are one each.
 _CAPTIONING = threading.Lock()
@@ -54,6 +55,12 @@ def captioner(models: tuple[str, ...]) -> Captioner:
 def run(output: str) -> Run:
     """The run in a directory, as it is when the page is first opened."""
     return Run(output)
+
+
+@st.cache_resource(show_spinner="Comparing the run's captions …")
+def similar_captions(output: str, _run: Run) -> SimilarCaptions:
+    """The captions of a run, to be asked which are alike."""
+    return SimilarCaptions(_run.captioned())
 
 
 def without_attention(captioner: Captioner) -> str:

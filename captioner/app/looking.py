@@ -16,8 +16,10 @@ from captioner.app.run import Run
 from captioner.captions import CaptionRecord
 from captioner.images import LIMITS, ImageError
 from captioner.model import Captioner
+from captioner.similarity import Neighbour
 
 _MOST_UPLOADS = 24
+_ALIKE, _LEAST_ALIKE = 10, 0.5  # images, at most; the cosine of their captions, at least
 _LIMITS = f"{LIMITS.bytes // 1_000_000} MB and {LIMITS.pixels // 1_000_000} megapixels each"
 _WELCOME = (
     "JPEG, PNG, WebP, GIF, TIFF or BMP. They stay in memory, and only until this page is closed."
@@ -32,11 +34,13 @@ class Viewer:
         captioner: the model, with the search that was chosen.
         no_attention: why it can't tell where it looks; empty where it can.
         run: the run whose images may be looked at, if there is one.
+        output: where it is.
     """
 
     captioner: Captioner
     no_attention: str
     run: Run | None
+    output: str | None
 
     def show(self, is_open: bool = True) -> None:
         """The view. What was dropped is kept where it isn't open, too."""
@@ -101,6 +105,8 @@ class Viewer:
                 self._show_caption(name, seen, record)
         if not isinstance(seen, ImageError):
             self._show_attention(seen)
+        if self.run:
+            self._show_similar(seen, record)
 
     def _show_caption(self, name: str, seen: Seen, record: CaptionRecord | None) -> None:
         differs = record and record.caption != seen.caption.text
@@ -122,6 +128,24 @@ class Viewer:
             parts.say(f"Can't be told: {self.no_attention}.")
         else:
             parts.words(seen.maps, seen.words)
+
+    def _show_similar(self, seen: Seen | ImageError, record: CaptionRecord | None) -> None:
+        """Images of the run that are captioned alike; what the run says of its own goes before."""
+        if not record and isinstance(seen, ImageError):
+            return
+        text = record.caption if record else seen.caption.text
+        captions = loading.similar_captions(self.output, self.run)
+        found = captions.like(text, _ALIKE, _LEAST_ALIKE, but=record.id if record else None)
+        parts.section("Alike in the run")
+        if not found:
+            return parts.say("No caption of it is like this one.")
+        pictures = loading.small_pictures([self.run.entry(one.image.id) for one in found])
+        moving.grid("similar", [_neighbour(one, pictures.get(one.image.id)) for one in found])
+
+
+def _neighbour(found: Neighbour, picture: str | None) -> Card:
+    image, alike = found.image, parts.percent(found.similarity)
+    return Card(picture, image.caption, (image.id, f"{alike} alike"), moving.follow, image.id)
 
 
 def _probabilities(candidates: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

@@ -25,7 +25,7 @@ def show(models: tuple[str, ...], output: str | None) -> None:
     captioner = loading.captioner(models)
     run = loading.run(output) if output else None
     no_attention = loading.without_attention(captioner)
-    viewer = Viewer(_searching(captioner, not no_attention), no_attention, run)
+    viewer = Viewer(_searching(captioner, not no_attention), no_attention, run, output)
     if run:
         _show_both(viewer, run)
     else:

@@ -113,6 +113,11 @@ def tell(parsed: argparse.Namespace, came_of_it: Mapping[str, Any]) -> None:
         storage.replace(parsed.json, text.encode())
 
 
+def printable(text: str) -> str:
+    """Names and texts of others with nothing in them that a terminal obeys."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def add_captions(parser: Arguments, name: str, required: bool = False) -> None:
     """The arguments that name a captioned collection."""
     parser.add_argument(

@@ -25,6 +25,7 @@ from captioner.cli import (
     report,
     scenes,
     score,
+    similar,
     train,
     tune,
     verify,
@@ -160,6 +161,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     evaluate.add(verbs)
     score.add(verbs)
     report.add(verbs)
+    similar.add(verbs)
     app.add(verbs)
     write_back.add(verbs)
     export.add(verbs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from captioner.cli.arguments import add_json, add_verb, make_absolute, tell
+from captioner.cli.arguments import add_json, add_verb, make_absolute, printable, tell
 from captioner.errors import ProblemsFound
 
 
@@ -43,14 +43,9 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
         there += not (one.is_new or one.problem)
         if one.problem:
             problems += 1
-            print(_printable(f"{one.id}: {one.problem}"))
+            print(printable(f"{one.id}: {one.problem}"))
     done = "would be written" if parsed.dry_run else "written"
     print(f"{written} captions {done}, {there} there already, {problems} can't be written")
     tell(parsed, {"written": written, "there_already": there, "not_written": problems})
     if problems:
         raise ProblemsFound(f"{parsed.captions}: {problems} captions not written, named above")
-
-
-def _printable(text: str) -> str:
-    """Names and texts of others with nothing in them that a terminal obeys."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
