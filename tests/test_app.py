@@ -228,6 +228,19 @@ def test_a_run_is_leafed_through_and_an_image_looked_at(opened, job) -> None:
     assert f"In the run: {captions[ids[2]]}" in found.texts["bdi"]
 
 
+def test_images_that_the_run_captions_alike_are_shown_and_followed(opened, tmp_path) -> None:
+    texts = {"dog.png": "a dog runs", "same.png": "a dog runs", "other.png": "two men"}
+    write_captions(tmp_path, [record(*pair) for pair in texts.items()])
+    page = in_view(opened(tmp_path), "Run")
+    page.button[0].click()
+    found = shown(run(page)).texts["bdi"]
+    assert found[2] == "dog.png" and {"same.png", "100% alike"} <= {*found}
+    assert "other.png" not in found
+    page.button[0].click()
+    found = shown(run(page)).texts["bdi"]
+    assert found[2] == "same.png" and "dog.png" in found
+
+
 def test_a_run_is_searched_and_filtered(opened, job) -> None:
     page = in_view(opened(job.output), "Run")
     page.text_input[0].set_value("B/")

@@ -132,6 +132,18 @@ def test_a_run_is_leafed_through_searched_and_followed(page) -> None:
     expect(page, ".note", has_text="1 to 1 of 1")
 
 
+def test_an_image_that_is_alike_is_followed(page) -> None:
+    page.get_by_role("tab", name="Run").click()
+    page.get_by_role("button", name="Look closer").nth(2).click()
+    expect(page, ".note", has_text="In the run: 02 ")
+    alike = expect(page, ".card", has_text="% alike")
+    number = alike.locator("bdi").first.inner_text()[:2]
+    assert number != "02"
+    page.get_by_role("button", name="Look closer").first.click()
+    expect(page, ".note", has_text=f"In the run: {number} ")
+    assert expect(page, ".looked img").evaluate("image => image.naturalWidth") > 0
+
+
 def test_nothing_hostile_is_more_than_text(page) -> None:
     page.get_by_role("tab", name="Run").click()
     for number, text in enumerate(HOSTILE):

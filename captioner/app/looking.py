@@ -144,8 +144,8 @@ class Viewer:
 
 
 def _neighbour(found: Neighbour, picture: str | None) -> Card:
-    image, alike = found.image, parts.percent(found.similarity)
-    return Card(picture, image.caption, (image.id, f"{alike} alike"), moving.follow, image.id)
+    image, notes = found.image, (found.image.id, f"{found.similarity:.0%} alike")
+    return Card(picture, image.caption, notes, moving.follow, image.id)
 
 
 def _probabilities(candidates: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
