@@ -8,9 +8,9 @@ two are the same, which is the worst case: a text that many images share is comp
 
 from __future__ import annotations
 
+import argparse
 import random
 import statistics
-import sys
 from collections.abc import Iterator
 
 from benchmarks.flat_cost import peak_memory
@@ -21,8 +21,11 @@ from captioner.similarity import Captioned, SimilarCaptions
 QUERIES = 200
 
 
-def main(count: int) -> None:
-    """Print the table."""
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("count", nargs="?", type=int, default=1_000_000, help="of captions")
+    count = parser.parse_args().count
     found = SimilarCaptions([])
     before = peak_memory()
 
@@ -48,4 +51,4 @@ def captioned(count: int) -> Iterator[Captioned]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main()
