@@ -186,7 +186,10 @@ def _wrong_extensions() -> Files:
     plain = _plain()
     picks = ("baseline.jpg", "mode-RGB.png", "lossy.webp", "still.gif", "raw.tif", "colour.bmp")
     wrong = itertools.cycle(("txt", "png", "jpg", "html", "exe", "gif", "heic"))
-    return {f"wrong/{name}.{end}": plain[name] for name, end in zip(picks * 2, wrong, strict=False)}
+    return {
+        f"wrong/{end}/{name}.{end}": plain[name]
+        for name, end in zip(picks * 2, wrong, strict=False)
+    }
 
 
 def _large() -> Files:

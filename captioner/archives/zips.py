@@ -6,6 +6,7 @@ The format is PKWARE's APPNOTE 6.3.10.
 from __future__ import annotations
 
 import bz2
+import os
 import stat
 import struct
 import zipfile
@@ -20,6 +21,9 @@ from captioner.images import ImageError, Reason
 _ENCRYPTED, _PATCHED, _UTF8 = 1 << 0, 1 << 5, 1 << 11  # general purpose flags, 4.4.4
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 _HEADER = struct.Struct("<4s22xHH")  # local file header, 4.3.7: signature; lengths of name, extra
+# End of central directory record, 4.3.16: 22 bytes and a comment. It counts so many files where
+# zip64's own record does the counting.
+_LONGEST_END, _IN_ZIP64 = 22 + 0xFFFF, 0xFFFF
 _HEADER_AHEAD = 1024  # bytes that are read for it, in the hope that they hold the names too
 
 
@@ -30,9 +34,21 @@ def scan(file: BinaryIO) -> Iterator[Inside]:
         zipfile.BadZipFile: it isn't one, or breaks off.
     """
     with zipfile.ZipFile(file) as archive:
-        last = {_name(info): info for info in archive.infolist() if _is_file(info)}
+        listed, said = archive.infolist(), _said(file)
+    last = {_name(info): info for info in listed if _is_file(info)}
     for name, info in last.items():
         yield Inside(name, f"{info.file_size}:{info.CRC:08x}", _place(info))
+    if said != _IN_ZIP64 and said != len(listed) % (_IN_ZIP64 + 1):
+        raise zipfile.BadZipFile(f"{len(listed)} files are found, and {said} should be there")
+
+
+def _said(file: BinaryIO) -> int:
+    """How many files a zip has by its end, which `zipfile` doesn't hold against what it finds."""
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - _LONGEST_END))
+    end = file.read()
+    (count,) = struct.unpack_from("<10xH", end, end.rfind(b"PK\5\6"))
+    return count
 
 
 def read(source: str, place: dict[str, str], limit: int) -> bytes:
