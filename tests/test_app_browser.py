@@ -84,6 +84,8 @@ def page(browser, url) -> Iterator[playwright.Page]:
     page.goto(url)
     page.get_by_role("tab", name="Run").wait_for()
     yield page
+    # Streamlit's server has a traceback in its log where a page goes while it is sent to.
+    page.locator("[data-test-script-state=notRunning]").wait_for()
     assert errors == []
     assert page.evaluate("window.hacked") is None
     assert all(one.startswith((url, url.replace("http", "ws"), "data:", "blob:")) for one in asked)
