@@ -17,7 +17,7 @@ from captioner.model import Caption, Captioner
 from captioner.reporting.thumbnails import SIDE, data_uri, thumbnails, unsquashed
 from captioner.search import SearchOptions
 from captioner.search.attention import AttentionMaps
-from captioner.similarity import SimilarCaptions
+from captioner.similarity import Captioned, SimilarCaptions
 
 # Sessions are threads, and the networks are one each.
 _CAPTIONING = threading.Lock()
@@ -104,6 +104,6 @@ def look(source: str | bytes, fingerprint: str, _captioner: Captioner) -> Seen |
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def small_pictures(entries: Sequence[Entry]) -> dict[str, str]:
+def small_pictures(images: Sequence[Entry | Captioned]) -> dict[str, str]:
     """Of the images of a page of a run, by id."""
-    return thumbnails({entry.id: entry.uri for entry in entries})
+    return thumbnails({image.id: image.uri for image in images})

@@ -139,7 +139,7 @@ class Viewer:
         parts.section("Alike in the run")
         if not found:
             return parts.say("No caption of it is like this one.")
-        pictures = loading.small_pictures([self.run.entry(one.image.id) for one in found])
+        pictures = loading.small_pictures([one.image for one in found])
         moving.grid("similar", [_neighbour(one, pictures.get(one.image.id)) for one in found])
 
 

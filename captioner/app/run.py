@@ -121,7 +121,7 @@ class Run:
 
     def entry(self, id: str) -> Entry | None:
         """How an image ended; None where it is none of the run's."""
-        row = compute.index(self._table["id"], pyarrow.scalar(id, pyarrow.string())).as_py()
+        row = self._row(id)
         return None if row < 0 else self.entries(np.array([row]))[0]
 
     def captioned(self) -> Iterator[Captioned]:
@@ -137,12 +137,16 @@ class Run:
         Raises:
             UserError: the shard is not as it was written.
         """
-        row = compute.index(self._table["id"], pyarrow.scalar(id, pyarrow.string())).as_py()
+        row = self._row(id)
         if row < 0 or self._table["reason"][row].as_py():
             return None
         name = f"{self._table['task'][row].as_py()}.{self._extension}"
         records = captions.records_in(storage.join(self._output, "shards", name))
         return next((record for record in records if record.id == id), None)
+
+    def _row(self, id: str) -> int:
+        """The row of an image; below 0 where it is none of the run's."""
+        return compute.index(self._table["id"], pyarrow.scalar(id, pyarrow.string())).as_py()
 
 
 def _rows(output: str, newest: dict[str, str]) -> Iterator[dict[str, Any]]:
