@@ -81,10 +81,12 @@ def add_captions(parser: argparse.ArgumentParser, name: str, required: bool = Fa
     )
 
 
-def add_format(parser: argparse.ArgumentParser, default: str) -> None:
-    """What captions are written as."""
+def add_format(parser: argparse.ArgumentParser, default: str, *others: str) -> None:
+    """What captions are written as; `others` than a job writes."""
     parser.add_argument(
-        "--format", choices=("jsonl", "jsonl.gz", "parquet"), help=f"of the captions; {default}"
+        "--format",
+        choices=("jsonl", "jsonl.gz", "parquet", *others),
+        help=f"of the captions; {default}",
     )
 
 

@@ -28,7 +28,7 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     parser = add_verb(verbs, "caption", summary, _run, takes_beam_flags=is_job)
     # With --input every further word is the value of one of Beam's flags.
     if not is_job:
-        parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files")
+        parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or a film")
     add_model(parser)
     parser.add_argument(
         "--input", metavar="DIR|LIST|FEATURES", help="a directory, gs://, s3://, list, or features"
@@ -47,8 +47,24 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
         default=None,
         help="also keep where the model looked for each word; needs features of a grid",
     )
-    add_format(parser, "by default that of the captions there are, or jsonl")
+    add_film(parser)
+    default = "by default that of the captions there are, or jsonl; of a film's vtt and srt too"
+    add_format(parser, default, "vtt", "srt")
     add_job(parser)
+
+
+def add_film(parser: argparse.ArgumentParser) -> None:
+    """Which frames of a film are captioned."""
+    frames = parser.add_mutually_exclusive_group()
+    frames.add_argument(
+        "--every",
+        type=seconds,
+        metavar="SECONDS",
+        help="of a film, from one frame to the next that is captioned; 2 by default",
+    )
+    frames.add_argument(
+        "--scenes", action="store_true", help="of a film, a frame of each scene instead"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +124,17 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def seconds(text: str) -> float:
+    """Seconds from a hundredth on, for argparse."""
+    number = float(text)
+    if not 0.01 <= number <= 1e6:
+        raise ValueError
+    return number
+
+
+seconds.__name__ = "number of seconds"  # as argparse calls it when it refuses
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(filter(None, text.split(",")))
 
@@ -131,7 +158,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
 
     search = given(parsed, SearchOptions)
     captioner = Captioner.load(*parsed.model, search=search, encoder=False)
-    _say_language(parsed, captioner)
+    say_language(parsed, captioner)
     options = given(parsed, JobOptions)
     job = caption_images.job(
         parsed.input, parsed.output, captioner, parsed.format, options, parsed.split
@@ -150,18 +177,26 @@ def _caption_now(parsed: argparse.Namespace) -> None:
         raise UserError("--split goes with --input FEATURES")
     if parsed.attention:
         raise UserError("--attention is kept in a job's records: give --input and --output")
+    from captioner import videos
+
+    if any(map(videos.is_video, parsed.images)):
+        from captioner.cli import film
+
+        return film.caption_now(parsed)
+    if parsed.every or parsed.scenes:
+        raise UserError("--every and --scenes are for a film")
     from captioner.model import Captioner
     from captioner.search import SearchOptions
 
     search = given(parsed, SearchOptions)
     # For some images another engine isn't worth compiling the network for.
     captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine="tensorflow")
-    _say_language(parsed, captioner)
+    say_language(parsed, captioner)
     for image, caption in zip(parsed.images, captioner.caption(parsed.images), strict=True):
         print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)
 
 
-def _say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:
+def say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:
     """Where there was a choice and the user made none."""
     known = captioner.vocabulary.languages
     if len(known) > 1 and not parsed.language:
