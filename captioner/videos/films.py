@@ -52,6 +52,8 @@ class Film:
         self._container = container
         self._limits = limits
         self._stream = _video(container)
+        coder = self._stream.codec_context
+        limits.check_size(coder.width, coder.height)
         self._zero = (container.start_time or 0) / av.time_base
         self._seen = 0.0  # where packets of any stream end
         self._decoding = 0  # the time stamp that the decoder has come to
@@ -85,9 +87,9 @@ class Film:
         """
         index = self._stream.index_entries
         wanted = int((seconds - _MARGIN + self._zero) / self._stream.time_base)
-        place = index.search_timestamp(wanted)
-        if place >= 0 and index[place].timestamp > self._decoding:
-            with contextlib.suppress(_errors()):
+        with contextlib.suppress(_errors(), OverflowError):  # of a time stamp that can't be
+            place = index.search_timestamp(wanted)
+            if place >= 0 and index[place].timestamp > self._decoding:
                 self._container.seek(wanted, stream=self._stream)
 
     def _decoded(self) -> Iterator[Frame]:
@@ -118,6 +120,8 @@ class Film:
                     yield packet
         except _errors() as error:
             problem = ImageError(Reason.TRUNCATED, f"the film breaks off: {error.strerror}")
+        except IndexError:  # PyAV's, at the end of a film in whose midst some sound began
+            pass
         yield None
         if problem:
             raise problem
@@ -136,13 +140,16 @@ class Film:
             return []
         for picture in pictures:
             self._limits.check_size(picture.width, picture.height)
+        if any(picture.is_corrupt for picture in pictures):
+            self._damage = "they are damaged"
         whole = (picture for picture in pictures if not picture.is_corrupt)
-        return [self._frame(picture) for picture in whole if picture.time is not None]
+        return [self._frame(picture) for picture in whole if picture.pts is not None]
 
     def _frame(self, picture: av.VideoFrame) -> Frame:
-        start = max(0.0, picture.time - self._zero)
-        rate = self._stream.guessed_rate
-        length = float(picture.duration * picture.time_base) or (1 / rate if rate else 0.0)
+        # By the stream's unit: those that the decoder held back to the end have none.
+        unit, rate = float(self._stream.time_base), self._stream.guessed_rate
+        start = max(0.0, picture.pts * unit - self._zero)
+        length = picture.duration * unit or (1 / float(rate) if rate else 0.0)
         return Frame(start, start + length, picture)
 
     def _check_whole(self) -> None:
@@ -173,8 +180,6 @@ def _container(file: BinaryIO) -> av.container.InputContainer:
     try:
         return av.open(file, container_options=only, metadata_errors="replace", io_open=_refuse)
     except av.error.FFmpegError as error:
-        if isinstance(error, OSError) and not isinstance(error, ValueError):
-            raise ImageError(Reason.CORRUPT, f"can't be opened: {error.strerror}") from error
         message = "not a film that is read here, or one whose beginning or end is missing"
         raise ImageError(Reason.NOT_AN_IMAGE, message) from error
 
