@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from captioner.videos.films import Film
+from captioner.images import ImageError
+from captioner.videos.films import MARGIN, Film
 from captioner.videos.frames import Frame
 
 EVERY = 2.0  # seconds
 
 _ROUNDING = 0.001  # seconds: containers round their frames' times to milliseconds
+_FEWER = 1.0  # seconds between frames of which some may be missed for speed
 _SAMPLES = 10  # a second, that are searched for cuts
 _CUT = 0.2  # share of the picture that changes its colour
 _SHORTEST = 0.5  # seconds of a scene
@@ -35,6 +40,8 @@ def by_interval(film: Film, every: float = EVERY) -> Iterator[Chosen]:
         ImageError: see `Film.frames`.
     """
     number, shown = 0, None
+    if every >= _FEWER:
+        film.decode_fewer()
     for frame in film.frames():
         if shown and frame.start > number * every + _ROUNDING:
             yield Chosen(number * every, shown)
@@ -66,6 +73,50 @@ def by_scene(film: Film) -> Iterator[Chosen]:
             early, late = late, frame
     if early:
         yield Chosen(start, early)
+
+
+def at_times(
+    film: Film, times: Sequence[float]
+) -> Iterator[tuple[Frame | None, ImageError | None]]:
+    """What is shown at each of some times, in seconds, or the reason why that can't be told.
+
+    The film is decoded once, from shortly before the first on. Its last frame stays to its end.
+
+    Args:
+        times: the earliest first.
+    """
+    waiting, shown = collections.deque(times), None
+    if all(other - one >= _FEWER for one, other in itertools.pairwise(times)):
+        film.decode_fewer()
+    try:
+        for frame in _from(film, times[0]):
+            while shown and waiting and frame.start > waiting[0] + _ROUNDING:
+                waiting.popleft()
+                yield shown, None
+                film.skip_to(waiting[0] if waiting else 0)
+            if not waiting:
+                return
+            shown = frame
+        problem = film.problem
+    except ImageError as error:
+        problem = error
+    for time in waiting:
+        there = shown and (problem is None or time < shown.end)
+        yield (shown, None) if there else (None, problem)
+
+
+def _from(film: Film, seconds: float) -> Iterator[Frame]:
+    """A film's frames from at or before a time on; from its beginning where it can't be entered."""
+    for before in (MARGIN, 10 * MARGIN):
+        if seconds > before and film.seek(seconds - before):
+            frames = film.frames()
+            with contextlib.suppress(ImageError):  # there is nothing behind that place
+                first = next(frames)
+                if first.start <= seconds:
+                    return itertools.chain([first], frames)
+    if seconds > MARGIN:
+        film.seek(0)
+    return film.frames()
 
 
 def _samples(film: Film) -> Iterator[tuple[Frame, bool]]:

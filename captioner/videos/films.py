@@ -7,6 +7,7 @@ follow to other files and addresses, is no film here.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import time
 from collections.abc import Iterator
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 LIMITS = Limits(pixels=36_000_000)
 _CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg"
 # Before a time that is sought: the frames of up to so many seconds may be stored out of order.
-_MARGIN = 1.0
+MARGIN = 1.0
 # How much less than it says a film may hold: its length is rounded, and may be that of its sound.
 _TOLERANCE = 1.0
+_FAST = 20  # frames a second: of these some may be missed
 
 
 class Film:
@@ -39,7 +41,7 @@ class Film:
 
     Attributes:
         seconds: its length as its file says; 0 where it doesn't.
-        end: of the last frame that was decoded, in seconds from the film's start.
+        end: of the last frame that was come to, in seconds from the film's start.
         problem: why it breaks off, once `frames` came to where it does.
 
     Raises:
@@ -55,6 +57,8 @@ class Film:
         coder = self._stream.codec_context
         limits.check_size(coder.width, coder.height)
         self._zero = (container.start_time or 0) / av.time_base
+        self._stream.thread_type = "AUTO"
+        coder.options = {"max_pixels": str(limits.pixels)}
         self._seen = 0.0  # where packets of any stream end
         self._decoding = 0  # the time stamp that the decoder has come to
         self._damage = ""  # what was wrong with the last packet that had something wrong
@@ -63,16 +67,16 @@ class Film:
         self.problem: ImageError | None = None
 
     def frames(self) -> Iterator[Frame]:
-        """Its frames, each later than the one before. Those that are damaged are left out.
+        """Its frames from where it is, each later than the one before; none that is damaged.
 
         Raises:
             ImageError: there is none. Where a film breaks off after some, `problem` tells.
         """
-        last = -1.0
+        last, self.problem = -1.0, None
         try:
             for frame in self._decoded():
                 if frame.start > last:
-                    last, self.end = frame.start, frame.end
+                    last, self.end = frame.start, max(self.end, frame.end)
                     yield frame
         except ImageError as error:
             self.problem = error
@@ -80,17 +84,49 @@ class Film:
             raise self.problem or _without_frames(self._damage)
         self._check_whole()
 
+    def length(self) -> float:
+        """Seconds, as the file says, or else where its last frame ends; reads to the end for that.
+
+        Raises:
+            ImageError: there is no frame.
+        """
+        if not self.seconds:
+            with contextlib.suppress(ImageError):  # where it breaks off is where it ends
+                collections.deque(self._packets(), 0)
+        if not (self.seconds or self.end):
+            raise _without_frames("")
+        return self.seconds or self.end
+
+    def decode_fewer(self) -> None:
+        """Leave out the frames that no other is made of, which halves the work of decoding.
+
+        Those that are left are some hundredths of a second apart; does nothing to slow films.
+        """
+        if (self._stream.average_rate or 0) >= _FAST:
+            self._stream.codec_context.skip_frame = "NONREF"
+
+    def seek(self, seconds: float) -> bool:
+        """Go to some whole frame before a time, as near as the file tells; False if it doesn't."""
+        try:
+            self._container.seek(self._stamp(seconds), stream=self._stream)
+        except (_errors(), OverflowError):  # also of a time stamp that can't be
+            return False
+        self._decoding = 0
+        return True
+
     def skip_to(self, seconds: float) -> None:
         """Let frames go by that nobody looks at, up to those before `seconds`.
 
         Does nothing where the next whole frame that decoding can begin with is later, or unknown.
         """
-        index = self._stream.index_entries
-        wanted = int((seconds - _MARGIN + self._zero) / self._stream.time_base)
-        with contextlib.suppress(_errors(), OverflowError):  # of a time stamp that can't be
+        index, wanted = self._stream.index_entries, self._stamp(seconds - MARGIN)
+        with contextlib.suppress(OverflowError):
             place = index.search_timestamp(wanted)
             if place >= 0 and index[place].timestamp > self._decoding:
-                self._container.seek(wanted, stream=self._stream)
+                self.seek(seconds - MARGIN)
+
+    def _stamp(self, seconds: float) -> int:
+        return int((seconds + self._zero) / self._stream.time_base)
 
     def _decoded(self) -> Iterator[Frame]:
         """Frames in the order in which they are shown.
@@ -98,8 +134,6 @@ class Film:
         Raises:
             ImageError: the film breaks off, or what comes now is too large or takes too long.
         """
-        self._stream.thread_type = "AUTO"
-        self._stream.codec_context.options = {"max_pixels": str(self._limits.pixels)}
         began = time.monotonic()
         for packet in self._packets():
             for frame in self._decode(packet):
@@ -129,7 +163,10 @@ class Film:
     def _note_end(self, packet: av.Packet) -> None:
         if packet.dts is not None:
             end = (packet.dts if packet.pts is None else packet.pts) + (packet.duration or 0)
-            self._seen = max(self._seen, float(end * packet.time_base) - self._zero)
+            seconds = float(end * packet.time_base) - self._zero
+            self._seen = max(self._seen, seconds)
+            if packet.stream is self._stream:
+                self.end = max(self.end, seconds)
 
     def _decode(self, packet: av.Packet | None) -> list[Frame]:
         """The frames that a packet completes; none where it is damaged."""
