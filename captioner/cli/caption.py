@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from captioner import storage
 from captioner.cli.arguments import (
+    add_every,
     add_format,
     add_job,
     add_verb,
@@ -56,14 +57,9 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
 def add_film(parser: argparse.ArgumentParser) -> None:
     """Which frames of a film are captioned."""
     frames = parser.add_mutually_exclusive_group()
+    add_every(frames)
     frames.add_argument(
-        "--every",
-        type=seconds,
-        metavar="SECONDS",
-        help="of a film, from one frame to the next that is captioned; 2 by default",
-    )
-    frames.add_argument(
-        "--scenes", action="store_true", help="of a film, a frame of each scene instead"
+        "--scenes", action="store_true", help="of a film alone, a frame of each scene instead"
     )
 
 
@@ -124,17 +120,6 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def seconds(text: str) -> float:
-    """Seconds from a hundredth on, for argparse."""
-    number = float(text)
-    if not 0.01 <= number <= 1e6:
-        raise ValueError
-    return number
-
-
-seconds.__name__ = "number of seconds"  # as argparse calls it when it refuses
-
-
 def _words(text: str) -> tuple[str, ...]:
     return tuple(filter(None, text.split(",")))
 
@@ -147,7 +132,9 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     from pipelines import checking, options
 
     if parsed.format in ("vtt", "srt"):
-        raise UserError(f"{parsed.format} is written of one film, or by `captioner subtitles`")
+        raise UserError(f"{parsed.format} is of one film; `captioner subtitles` writes a job's")
+    if parsed.scenes:
+        raise UserError("--scenes is for a film alone; a job takes its frames at --every")
     options.parse(flags)
     make_absolute(parsed, "input", "output")
     parsed.model = [*map(storage.absolute, parsed.model)]

@@ -22,6 +22,7 @@ from captioner.cli import (
     report,
     scenes,
     score,
+    subtitles,
     train,
     tune,
     verify,
@@ -138,6 +139,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     evaluate.add(verbs)
     score.add(verbs)
     report.add(verbs)
+    subtitles.add(verbs)
     export.add(verbs)
     verify.add(verbs)
     compact.add(verbs)

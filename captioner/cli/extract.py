@@ -8,6 +8,7 @@ import tempfile
 from captioner import storage
 from captioner.cli.arguments import (
     add_captions,
+    add_every,
     add_job,
     add_verb,
     given,
@@ -62,6 +63,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="auto",
         help="that of the features there are, or what the engine is fastest in here",
     )
+    add_every(parser)
     add_job(parser)
 
 
