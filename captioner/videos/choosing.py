@@ -122,6 +122,7 @@ def _from(film: Film, seconds: float) -> Iterator[Frame]:
 def _samples(film: Film) -> Iterator[tuple[Frame, bool]]:
     """Some frames of each second, each with whether there is a cut before it."""
     before, due = None, 0.0
+    film.decode_fewer()
     for frame in film.frames():
         if frame.start < due - _ROUNDING:
             continue
