@@ -14,7 +14,7 @@ from PIL import Image
 
 pytest.importorskip("av")
 
-from captioner import cli, training, videos
+from captioner import cli, storage, training, videos
 from captioner.images import ImageError, Limits, Reason
 from captioner.model import Captioner
 from captioner.search import SearchOptions
@@ -96,6 +96,15 @@ def test_a_film_that_was_taken_on_its_side_is_seen_upright(tmp_path, degrees):
     assert (decoded.width, decoded.height) == (96, 64)
     assert films.colour_of(decoded.pixels[4:18, 4:-4]) == BLUE
     assert films.colour_of(decoded.pixels[30:-4, 4:-4]) == RED
+
+
+def test_a_film_is_read_where_it_is(tmp_path, s3_bucket):
+    film = films.write(tmp_path / "film.mp4", SCENES)
+    uri = f"{s3_bucket}/films/film.mp4"
+    storage.create(uri, film)
+    with videos.opened(uri) as opened:
+        found = [films.colour_of(one.frame.decode(16).pixels) for one in videos.by_scene(opened)]
+    assert found == [RED, GREEN, BLUE]
 
 
 # What is wrong with a film
