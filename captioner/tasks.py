@@ -56,7 +56,8 @@ class Task:
 
     Args:
         id: names the shard; equal work has an equal id, whoever plans it.
-        references: at least one, in the order of their ids, all of one split and source.
+        references: at least one, in the order of their ids, all of one split, and all or none of
+            one archive or feature shard.
     """
 
     id: str
@@ -69,7 +70,7 @@ class Task:
 
     @property
     def source(self) -> str:
-        """The file that all the task's images are inside of, or empty."""
+        """The file that the task's images are inside of; without meaning where there are films."""
         return self.references[0].source
 
     @classmethod

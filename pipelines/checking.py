@@ -83,7 +83,9 @@ def check_sample(source: str, output: str) -> None:
     wrong = _UNREADABLE if any(map(_is_called_like_an_image, found)) else {*_UNREADABLE, *_UNLIKE}
     if found and reasons.total() == len(found) and reasons.keys() <= wrong:
         counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
-        raise UserError(f"{source}: none of {len(found)} files tried is an image ({counted})")
+        first = next(problem.message for problem in problems if problem)
+        message = f"none of {len(found)} files tried is an image ({counted}); the first: {first}"
+        raise UserError(f"{source}: {message}")
 
 
 def _sample(source: str) -> list[Reference]:

@@ -58,6 +58,7 @@ class JobOptions:
             into one shard, where they go through the network once; None leaves it to checksums
             that the store has.
         max_failures: how many of the images that are tried may fail.
+        every: seconds from one frame of a film to the next that is an image, see `videos.planned`.
     """
 
     batch_size: int = 32
@@ -66,6 +67,7 @@ class JobOptions:
     force: bool = False
     dedupe: str | None = None
     max_failures: MaxFailures | None = None
+    every: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

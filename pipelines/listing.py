@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from captioner import archives, listing, shards, storage
+from captioner import listing, shards, storage
 from captioner.listing import Listed, failed, lists
 from captioner.records import FeatureDataset
 from captioner.storage import Entry
@@ -21,24 +21,26 @@ class ListImages(beam.PTransform):
 
     Args:
         input, from_features, split: see `Job`.
+        every: see `JobOptions`.
     """
 
     input: str
     from_features: bool = False
     split: str = ""
+    every: float | None = None
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         if self.from_features:
             return begin | "List features" >> ListFeatures(self.input, self.split)
         if output := failed.output_of(self.input):
-            return begin | "List failures" >> ListFailures(self.input, output)
+            return begin | "List failures" >> ListFailures(self.input, output, self.every)
         if listing.is_archive(self.input):
             files = begin | beam.Create([listing.archive(self.input)])
         elif listing.is_list(self.input):
             files = begin | "Read list" >> ReadList(self.input)
         else:
             files = begin | "List directory" >> ListDirectory(self.input)
-        return files | "Enter archives" >> EnterArchives()
+        return files | "Enter archives" >> EnterArchives(self.every)
 
 
 @dataclasses.dataclass(eq=False)
@@ -102,6 +104,7 @@ class ListFailures(beam.PTransform):
 
     source: str
     output: str
+    every: float | None
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         ids = failed.ids_in(self.source, self.output)
@@ -115,11 +118,12 @@ class ListFailures(beam.PTransform):
             | "What failed" >> beam.FlatMap(failed.to_retry, ids)
             | "Sort out" >> beam.ParDo(by_place).with_outputs("members", main="files")
         )
-        files = found.files | "Look up" >> LookUp() | "Enter archives" >> EnterArchives()
+        enter = EnterArchives(self.every)
+        files = found.files | "Look up" >> LookUp() | "Enter archives" >> enter
         members = (
             found.members
             | "Group by archive" >> beam.GroupByKey()
-            | "List archives" >> beam.FlatMap(failed.in_archive)
+            | "List archives" >> beam.FlatMap(failed.in_archive, self.every)
         )
         return (files, members) | beam.Flatten()
 
@@ -131,8 +135,11 @@ class LookUp(beam.PTransform):
         return files | "Ask" >> MapInThreads(listing.look_up, least=16, per_core=4)
 
 
+@dataclasses.dataclass(eq=False)
 class EnterArchives(beam.PTransform):
-    """`Listed` files, and instead of archives their members."""
+    """`Listed` files, and instead of archives their members and of films their frames."""
+
+    every: float | None
 
     def expand(self, files: beam.PCollection) -> beam.PCollection:
         found = files | "Sort out archives" >> beam.ParDo(by_name).with_outputs(
@@ -141,7 +148,7 @@ class EnterArchives(beam.PTransform):
         members = (
             found.archives
             | "One archive each" >> beam.Reshuffle()
-            | "List members" >> beam.FlatMap(listing.enter)
+            | "List members" >> beam.FlatMap(listing.enter, self.every)
         )
         return (found.images, members) | beam.Flatten()
 
@@ -168,12 +175,12 @@ def by_stamp(listed: Listed) -> Iterator[Listed | TaggedOutput]:
 
 
 def by_name(listed: Listed) -> Iterator[Listed | TaggedOutput]:
-    """A file, under the tag "archives" where it is one."""
-    yield TaggedOutput("archives", listed) if archives.is_archive(listed[1][0]) else listed
+    """A file, under the tag "archives" where it is one, or a film."""
+    yield TaggedOutput("archives", listed) if listing.holds_images(listed[1][0]) else listed
 
 
 def by_place(found: Listed | failed.Member) -> Iterator[Listed | TaggedOutput]:
-    """An image that failed, under the tag "members" where it is in an archive."""
+    """An image that failed, under the tag "members" where it is in an archive or a film."""
     yield TaggedOutput("members", found) if isinstance(found[0], tuple) else found
 
 

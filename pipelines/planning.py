@@ -55,7 +55,7 @@ class FindOut(beam.PTransform):
     def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
         job = self.job
         finished = begin | "Read what is finished" >> ReadFinished(job)
-        images = ListImages(job.input, job.from_features, job.split)
+        images = ListImages(job.input, job.from_features, job.split, job.options.every)
         known = {
             "listed": begin | "List images" >> images,
             "done": finished["outcomes"],

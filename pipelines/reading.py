@@ -8,17 +8,22 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from captioner import archives, images, isolation, records, storage
+from captioner import archives, images, isolation, records, storage, videos
 from captioner.images import DecodedImage, ImageError, Reason
 from captioner.tasks import Reference, Task
 from captioner.threads import Clock, Stuck, Threads, ahead, unless_stuck
 from pipelines.job import Job
 
+Found = TypeVar("Found", bytes, DecodedImage)
+
+# Frames of a film that one call reads: it may have to decode some seconds before the first.
+FRAMES = 16
 # Seconds. No network's input is so small that a picture for it is decoded in less.
 QUICK = 0.0004
 
@@ -145,9 +150,14 @@ class ReadTasks(beam.DoFn):
         self, task: Task, references: list[Reference], isolated: bool, most: int
     ) -> Iterator[tuple]:
         """Calls that read all images: one each, or `most` at once as long as they are quick."""
-        images = readings(references)
-        while group := list(itertools.islice(images, most if self._together else 1)):
-            yield read_images, task, group, self._image_size, isolated, Clock(self._seconds)
+        for film, some in itertools.groupby(references, film_of):
+            if film and not isolated:
+                while frames := list(itertools.islice(some, FRAMES)):
+                    yield read_frames, task, frames, self._image_size, Clock(self._seconds)
+                continue
+            images = readings(some)
+            while group := list(itertools.islice(images, most if self._together else 1)):
+                yield read_images, task, group, self._image_size, isolated, Clock(self._seconds)
 
 
 def is_suspect(task: Task, uri: str, output: str) -> bool:
@@ -166,7 +176,7 @@ def shard_file(task: Task, job: Job) -> str:
 
 
 def images_of(task: Task, group: Sequence, *_: object) -> int:
-    """How many images a call of `read_images` with these arguments reads."""
+    """How many images a call of `read_images` or `read_frames` with these arguments reads."""
     return len(group)
 
 
@@ -200,15 +210,72 @@ def read_image(
 
     Args:
         isolated: whether to decode it in a child process, however light it is.
-        read: gives its bytes; `read_reference` by default.
+        read: gives its bytes; `read_reference` by default. A film's frame is decoded in a child.
         clock: runs while it is decoded here.
+    """
+
+    def decoded(item: Item) -> DecodedImage:
+        if film := film_of(reference):
+            seconds = videos.seconds_of(reference.uri, film)
+            return isolation.shared().decode_frame(film, seconds, image_size)
+        data = read() if read else read_reference(reference)
+        item.content_hash = images.content_hash(data)
+        return decode(data, image_size, isolated, clock or Clock(images.LIMITS.seconds))
+
+    return to_item(task, reference, decoded)
+
+
+def read_frames(
+    task: Task, references: Sequence[Reference], image_size: int, clock: Clock
+) -> list[Item]:
+    """Frames of one film, in their order: it is decoded once, from shortly before the first on.
+
+    Args:
+        clock: runs while one of them is decoded.
+    """
+    frames = decoded_frames(references, image_size)
+
+    def decoded(_: Item) -> DecodedImage:
+        with clock:
+            return given(next(frames))
+
+    return [to_item(task, reference, decoded) for reference in references]
+
+
+def decoded_frames(
+    references: Sequence[Reference], image_size: int
+) -> Iterator[DecodedImage | Exception]:
+    """Frames of one film, each as `videos.frame_at` has it, or what it raises."""
+    film = film_of(references[0])
+    times = [videos.seconds_of(reference.uri, film) for reference in references]
+    try:
+        with videos.opened(film) as opened:
+            for frame, problem in videos.at_times(opened, times):
+                yield problem or decoded_or_error(frame, image_size)
+    except Exception as error:  # a store's own are many
+        yield from itertools.repeat(error)
+
+
+def decoded_or_error(frame: videos.Frame, image_size: int) -> DecodedImage | ImageError:
+    """A frame's pixels, or what is wrong with it."""
+    try:
+        return frame.decode(image_size)
+    except ImageError as error:
+        return error
+
+
+def to_item(task: Task, reference: Reference, decode: Callable[[Item], DecodedImage]) -> Item:
+    """An image's pixels, or the problem with it.
+
+    Args:
+        decode: gives the pixels, and where it has the file's bytes tells the item their hash; else
+            that of the pixels stands for it.
     """
     started = time.perf_counter()
     item = Item(task, reference)
     try:
-        data = read() if read else read_reference(reference)
-        item.content_hash = images.content_hash(data)
-        decoded = decode(data, image_size, isolated, clock or Clock(images.LIMITS.seconds))
+        decoded = decode(item)
+        item.content_hash = item.content_hash or images.content_hash(decoded.pixels.tobytes())
         item.pixels_or_features = decoded.pixels
         item.width, item.height = decoded.width, decoded.height
     except ImageError as error:
@@ -225,6 +292,8 @@ def read_image(
 def read_reference(reference: Reference) -> bytes:
     """The image's bytes, or as many of them as show that it is too large."""
     limit = images.LIMITS.bytes + 1
+    if videos.is_video(reference.source):
+        videos.check(reference.uri, reference.source)
     if archives.is_archive(reference.source):
         return archives.read(reference.uri, reference.source, limit)
     return storage.read_bytes(reference.uri, limit)
@@ -237,8 +306,16 @@ def streamed_source(reference: Reference) -> str:
     return source if is_streamed else ""
 
 
-def reading_order(reference: Reference) -> tuple[str, int]:
-    """Puts images in the order in which they come as archives are read from front to back."""
+def film_of(reference: Reference) -> str:
+    """The film that an image is a frame of; else empty."""
+    is_frame = videos.seconds_of(reference.uri, reference.source) is not None
+    return reference.source if is_frame else ""
+
+
+def reading_order(reference: Reference) -> tuple[str, float]:
+    """Puts images in the order in which they come as archives and films are read front to back."""
+    if film := film_of(reference):
+        return film, videos.seconds_of(reference.uri, film)
     source = streamed_source(reference)
     return source, archives.position(reference.uri, source) if source else 0
 
@@ -263,8 +340,8 @@ def readings(
             yield from ((reference, functools.partial(given, found)) for reference in inside[uri])
 
 
-def given(found: bytes | Exception) -> bytes:
-    """Bytes as they are.
+def given(found: Found | Exception) -> Found:
+    """Bytes, or a decoded image, as they are.
 
     Raises:
         Exception: that which is there in their place.

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from captioner import images, storage
+from captioner import images, storage, videos
 from captioner.tasks import Reference, Task
 from pipelines.job import Job
 from pipelines.mapping import MapInThreads
@@ -79,9 +79,12 @@ def fix_shard_counts(images: dict[str, int], job: Job) -> dict[str, int]:
 
 
 def with_shard(reference: tuple, counts: dict[str, int]) -> tuple[str, tuple]:
-    """A reference under its shard's name: by its group's hash, else by its id's."""
+    """A reference under its shard's name: by its group's hash, else by its id's.
+
+    Films are many and short: their groups share shards, as images do, and archives' don't.
+    """
     known, kind = Reference(*reference), kind_of(reference)
-    if known.source:
+    if known.source and not videos.is_video(known.source):
         return f"{kind}-{_hash(known.group):016x}", reference
     # A kind that a second listing brought is unknown to the counts: one shard takes it.
     number = _hash(known.group or known.id) % counts.get(kind, 1)

@@ -288,6 +288,20 @@ def test_only_what_the_run_names_is_opened(opened, job, tmp_path) -> None:
         assert found.texts["b"] == ["not in the run"] and not found.sources
 
 
+def test_a_frame_of_a_film_is_looked_at(opened, tmp_path) -> None:
+    pytest.importorskip("av")
+    from tests import films
+
+    film = films.write(tmp_path / "film.mp4", [(films.RED, 2.0), (films.BLUE, 2.0)])
+    id = "film.mp4#t=3.0"
+    write_captions(tmp_path / "out", [record(id, "blue", uri=f"{film}#t=3.0")])
+    page = in_view(opened(tmp_path / "out"), "Run")
+    assert len(shown(page).sources) == 1
+    page.button[0].click()
+    found = shown(run(page))
+    assert f"{id}, 64 × 48 pixels" in found.texts["bdi"] and found.sources
+
+
 def test_a_pipe_in_a_run_holds_nobody_up(opened, tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
     write_captions(tmp_path / "out", [record("pipe", "a pipe", uri=str(tmp_path / "pipe"))])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from captioner import cli
 from captioner.reporting.page import page
@@ -36,6 +41,24 @@ def test_the_page_tells_what_became_of_a_run(tmp_path: Path, picture) -> None:
     # All are in the gallery, and all among the least sure ones.
     assert len(found.sources) == 2 * len(captions)
     assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
+
+
+def test_frames_of_films_are_pictures_too(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from tests import films
+
+    film = films.write(tmp_path / "film.mp4", [(films.RED, 2.0), (films.BLUE, 2.0)])
+    (tmp_path / "broken.mp4").write_bytes(b"no film")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    names = ("film.mp4", "broken.mp4", "gone.mp4", "pipe.mp4")
+    uris = [f"{tmp_path}/{name}#t=3.0" for name in names]
+    write_captions(tmp_path / "out", [record(uri, uri, uri) for uri in uris])
+    found = reported(tmp_path / "out")
+    assert found.shown.count("no picture") == 2 * (len(uris) - 1)
+    (source,) = {*found.sources}
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+    assert pixels.shape == (192, 256, 3), f"upright, in the proportions of {film}"
+    assert films.colour_of(pixels) == films.BLUE
 
 
 def test_markup_in_captions_names_and_messages_is_text(tmp_path: Path) -> None:

@@ -196,6 +196,13 @@ def test_an_image_in_an_archive_stays_there(tmp_path: Path, said) -> None:
     assert "in an archive" in said(tmp_path / "out", "--below", tmp_path, status=4)
 
 
+def test_a_frame_of_a_film_stays_in_it(tmp_path: Path, said) -> None:
+    uri = f"{tmp_path}/film.mp4#t=2.0"
+    write_captions(tmp_path / "out", [record("film.mp4#t=2.0", "x", uri)])
+    assert "frame of a film" in said(tmp_path / "out", "--below", tmp_path, status=4)
+    assert not list(tmp_path.glob("film*"))
+
+
 def test_an_image_called_as_a_text_is_not_replaced_by_one(tmp_path: Path, said) -> None:
     image = noise(tmp_path / "photo.png").rename(tmp_path / "photo.txt")
     noise(tmp_path / "photo.jpg")

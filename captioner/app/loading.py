@@ -87,13 +87,12 @@ def look(source: str | bytes, fingerprint: str, _captioner: Captioner) -> Seen |
         fingerprint: of the model and its search.
     """
     try:
-        data = pictures.read(source)
-        shown = pictures.decode(data, pictures.SIDE)
-        pixels = pictures.decode(data, _captioner.description.encoder.image_size).pixels
+        size = _captioner.description.encoder.image_size
+        shown, asked = pictures.decode(source, pictures.SIDE, size)
     except ImageError as error:
         return error
     with _CAPTIONING:
-        (caption,) = _captioner.caption_pixels(pixels[None])
+        (caption,) = _captioner.caption_pixels(asked.pixels[None])
     picture = unsquashed(shown)
     maps = pictures.maps(picture, caption.attention or ())
     small = picture.copy()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 
-from captioner import isolation
+from captioner import isolation, videos
 from captioner.images import DecodedImage, ImageError, Reason
-from captioner.reporting.thumbnails import data_uri
-from captioner.reporting.thumbnails import read as read_by_uri
+from captioner.reporting.thumbnails import data_uri, frame, read
 
 SIDE = 640  # pixels along the longer side of what is looked at
 _HEAT_SIDE = 160
@@ -18,30 +18,27 @@ _MOST_MAPS = 60  # as many words as a page can show
 _WARM = Image.new("RGB", (1, 1), (255, 140, 40))
 
 
-def read(source: str | bytes) -> bytes:
-    """The bytes of an image that was given, or of one by the URI in its record.
+def decode(source: str | bytes, *sizes: int) -> list[DecodedImage]:
+    """An image that was given, or one by the URI in its record, in each of some sizes.
+
+    As `images.decode`, in a process of its own: a stranger's file may cost that, and no more.
 
     Raises:
-        ImageError: they can't be read.
+        ImageError: it can't be read, or not be decoded within the limits of the pipelines.
     """
     try:
-        return source if isinstance(source, bytes) else read_by_uri(source)
+        return [*map(_decoder(source), sizes)]
     except FileNotFoundError as error:
         raise ImageError(Reason.MISSING, "the file is no longer there") from error
     except OSError as error:
         raise ImageError(Reason.UNREADABLE, str(error)) from error
 
 
-def decode(data: bytes, size: int) -> DecodedImage:
-    """As `images.decode`, in a process of its own: a stranger's file may cost that, and no more.
-
-    Raises:
-        ImageError: it can't be decoded, within the limits of the pipelines.
-    """
-    try:
-        return isolation.shared().decode(data, size)
-    except OSError as error:
-        raise ImageError(Reason.UNREADABLE, str(error)) from error
+def _decoder(source: str | bytes) -> Callable[[int], DecodedImage]:
+    if not isinstance(source, bytes) and videos.frame_of(source):
+        return functools.partial(frame, source)
+    data = source if isinstance(source, bytes) else read(source)
+    return functools.partial(isolation.shared().decode, data)
 
 
 def maps(picture: Image.Image, attention: Sequence[Sequence[Sequence[float]]]) -> list[str]:

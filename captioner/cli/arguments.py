@@ -61,6 +61,17 @@ def positive(text: str) -> int:
 positive.__name__ = "whole number from 1"  # as argparse calls it when it refuses
 
 
+def seconds(text: str) -> float:
+    """Seconds from a hundredth on, for argparse."""
+    number = float(text)
+    if not 0.01 <= number <= 1e6:
+        raise ValueError
+    return number
+
+
+seconds.__name__ = "number of seconds"  # as argparse calls it when it refuses
+
+
 def add_verb(
     verbs: argparse._SubParsersAction,
     name: str,
@@ -133,10 +144,22 @@ def add_captions(parser: Arguments, name: str, required: bool = False) -> None:
     )
 
 
-def add_format(parser: Arguments, default: str) -> None:
-    """What captions are written as."""
+def add_format(parser: Arguments, default: str, *others: str) -> None:
+    """What captions are written as; `others` than a job writes."""
     parser.add_argument(
-        "--format", choices=("jsonl", "jsonl.gz", "parquet"), help=f"of the captions; {default}"
+        "--format",
+        choices=("jsonl", "jsonl.gz", "parquet", *others),
+        help=f"of the captions; {default}",
+    )
+
+
+def add_every(parser: argparse._ActionsContainer) -> None:
+    """Which frames of a film are images."""
+    parser.add_argument(
+        "--every",
+        type=seconds,
+        metavar="SECONDS",
+        help="of a film, from one frame to the next that is looked at; 2 by default",
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from captioner import storage
 from captioner.cli.arguments import (
+    add_every,
     add_format,
     add_job,
     add_verb,
@@ -34,7 +35,7 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     parser = add_verb(verbs, "caption", summary, _run, takes_beam_flags=is_job, example=example)
     # With --input every further word is the value of one of Beam's flags.
     if not is_job:
-        parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files")
+        parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or a film")
     add_model(parser)
     parser.add_argument(
         "--input", metavar="DIR|LIST|FEATURES", help="a directory, gs://, s3://, list, or features"
@@ -53,8 +54,19 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
         default=None,
         help="also keep where the model looked for each word; needs features of a grid",
     )
-    add_format(parser, "by default that of the captions there are, or jsonl")
+    add_film(parser)
+    default = "by default that of the captions there are, or jsonl; of a film's vtt and srt too"
+    add_format(parser, default, "vtt", "srt")
     add_job(parser)
+
+
+def add_film(parser: argparse.ArgumentParser) -> None:
+    """Which frames of a film are captioned."""
+    frames = parser.add_mutually_exclusive_group()
+    add_every(frames)
+    frames.add_argument(
+        "--scenes", action="store_true", help="of a film alone, a frame of each scene instead"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +152,10 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
         raise UserError("--input needs --output too: where the captions go")
     from pipelines import checking, options
 
+    if parsed.format in ("vtt", "srt"):
+        raise UserError(f"{parsed.format} is of one film; `captioner subtitles` writes a job's")
+    if parsed.scenes:
+        raise UserError("--scenes is for a film alone; a job takes its frames at --every")
     options.parse(flags)
     make_absolute(parsed, "input", "output")
     parsed.model = [*map(storage.absolute, parsed.model)]
@@ -152,7 +168,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
 
     search = given(parsed, SearchOptions)
     captioner = Captioner.load(*parsed.model, search=search, encoder=False)
-    _say_language(parsed, captioner)
+    say_language(parsed, captioner)
     options = given(parsed, JobOptions)
     job = caption_images.job(
         parsed.input, parsed.output, captioner, parsed.format, options, parsed.split
@@ -171,13 +187,21 @@ def _caption_now(parsed: argparse.Namespace) -> None:
         raise UserError("--split goes with --input FEATURES")
     if parsed.attention:
         raise UserError("--attention is kept in a job's records: give --input and --output")
+    from captioner import videos
+
+    if any(map(videos.is_video, parsed.images)):
+        from captioner.cli import film
+
+        return film.caption_now(parsed)
+    if parsed.every or parsed.scenes:
+        raise UserError("--every and --scenes are for a film")
     from captioner.model import Captioner
     from captioner.search import SearchOptions
 
     search = given(parsed, SearchOptions)
     # For some images another engine isn't worth compiling the network for.
     captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine="tensorflow")
-    _say_language(parsed, captioner)
+    say_language(parsed, captioner)
     captions = captioner.caption(parsed.images)
     for image, caption in zip(parsed.images, captions, strict=True):
         print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)
@@ -188,7 +212,7 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     tell(parsed, {"captions": rows})
 
 
-def _say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:
+def say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:
     """Where there was a choice and the user made none."""
     known = captioner.vocabulary.languages
     if len(known) > 1 and not parsed.language:

@@ -26,6 +26,7 @@ from captioner.cli import (
     scenes,
     score,
     similar,
+    subtitles,
     train,
     tune,
     verify,
@@ -161,6 +162,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     evaluate.add(verbs)
     score.add(verbs)
     report.add(verbs)
+    subtitles.add(verbs)
     similar.add(verbs)
     app.add(verbs)
     write_back.add(verbs)

@@ -8,6 +8,7 @@ import tempfile
 from captioner import storage
 from captioner.cli.arguments import (
     add_captions,
+    add_every,
     add_job,
     add_verb,
     given,
@@ -31,6 +32,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--descriptions", metavar="FILE", help="also write the cleaned captions to this file"
     )
     add_encoder(parser)
+    add_every(parser)
     add_job(parser)
 
 

@@ -1,20 +1,22 @@
 """What images an input names: their ids, and where each is.
 
 An input is a directory or prefix, an archive, a list or an inventory of files (`lists`), or the
-failures of an earlier run (`failed`). Archives are listed as their members wherever they are found.
+failures of an earlier run (`failed`). Archives are listed as their members wherever they are found,
+and films as their frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from captioner import archives, storage
+from captioner import storage
 from captioner.listing import failed, lists
 from captioner.listing.listed import (
     Listed,
     as_listed,
     below,
     enter,
+    holds_images,
     image_id,
     look_up,
     without_texts,
@@ -28,6 +30,7 @@ __all__ = [
     "enter",
     "everything",
     "failed",
+    "holds_images",
     "image_id",
     "is_archive",
     "is_list",
@@ -38,35 +41,39 @@ __all__ = [
 
 
 def is_archive(source: str) -> bool:
-    """Whether an input is one archive."""
-    return archives.is_archive(source) and storage.exists(source)
+    """Whether an input is one archive, or one film."""
+    return holds_images(source) and storage.exists(source)
 
 
 def is_list(source: str) -> bool:
     """Whether an input is a file that names images."""
-    return storage.exists(source) and not archives.is_archive(source)
+    return storage.exists(source) and not holds_images(source)
 
 
 def archive(source: str) -> Listed:
-    """An input that is one archive; its id is its name."""
+    """An input that is one archive or film; its id is its name."""
     directory = source.rpartition("/")[0]
     return look_up((image_id(source, directory), (source, "", "", "")))
 
 
-def everything(source: str) -> Iterator[Listed]:
-    """The images of an input, one after the other; a job lists the same in parallel."""
+def everything(source: str, every: float | None = None) -> Iterator[Listed]:
+    """The images of an input, one after the other; a job lists the same in parallel.
+
+    Args:
+        every: see `videos.planned`.
+    """
     if output := failed.output_of(source):
-        yield from failed.everything(source, output)
+        yield from failed.everything(source, output, every)
         return
     for found in _found(source):
-        if archives.is_archive(found[1][0]):
-            yield from enter(found)
+        if holds_images(found[1][0]):
+            yield from enter(found, every)
         else:
             yield found
 
 
 def _found(source: str) -> Iterator[Listed]:
-    """The files of an input; archives are files too."""
+    """The files of an input; archives and films are files too."""
     if is_archive(source):
         yield archive(source)
     elif is_list(source):

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from captioner import archives, shards, storage
+from captioner import shards, storage, videos
 from captioner.archives import places
 from captioner.errors import UserError
-from captioner.listing.listed import Listed, enter, look_up
+from captioner.listing.listed import Listed, enter, holds_images, look_up
 
 _FAILURES = "failures"
 
 # id: run, task, reason or empty, uri, source. The greatest of an id is its newest.
 Ended = tuple[str, tuple[str, str, str, str, str]]
-# (uri, id) of an archive: the id and the URI of a member that failed
+# (uri, id) of an archive or film: the id and the URI of a member or frame that failed
 Member = tuple[tuple[str, str], tuple[str, str]]
 
 
@@ -57,27 +57,35 @@ def outcomes(index: str) -> Iterator[Ended]:
 def to_retry(ended: Ended, ids: frozenset[str] | None) -> Iterator[Listed | Member]:
     """An image's newest outcome as the image to try again; nothing if there is a result.
 
-    A member of an archive comes as a `Member`: the archive has to be listed anew.
+    A member of an archive comes as a `Member`: the archive has to be listed anew. So does a frame.
     """
     id, (_, _, failure, uri, source) = ended
     if not failure or not uri or (ids is not None and id not in ids):
         return
-    if archives.is_archive(source):
-        yield (source, places.archive_id(id, uri, source)), (id, uri)
+    if holds_images(source):
+        yield (source, _whole_id(id, uri, source)), (id, uri)
     else:
         yield id, (uri, "", "", "")
 
 
-def in_archive(grouped: tuple[tuple[str, str], Iterable[tuple[str, str]]]) -> Iterator[Listed]:
-    """The failed members of one archive as it is now.
+def in_archive(
+    grouped: tuple[tuple[str, str], Iterable[tuple[str, str]]], every: float | None = None
+) -> Iterator[Listed]:
+    """The failed members of one archive as it is now, or the failed frames of one film.
 
     All its members where it could not be listed to its end. What is no longer in it is kept, and
-    fails when it is read.
+    fails when it is read. A film is not listed for its frames, which may be those of other times
+    than `every` makes now.
     """
     (source, archive_id), members = grouped
     wanted = dict(members)
     is_whole = wanted.pop(archive_id, None) is not None
-    for listed in enter(look_up((archive_id, (source, "", "", "")))):
+    whole = look_up((archive_id, (source, "", "", "")))
+    if videos.is_video(source):
+        yield from ((id, (uri, whole[1][1], source, source)) for id, uri in wanted.items())
+        yield from (enter(whole, every) if is_whole else ())
+        return
+    for listed in enter(whole):
         if wanted.pop(listed[0], None) is not None or is_whole:
             yield listed
     for id, uri in wanted.items():
@@ -86,7 +94,7 @@ def in_archive(grouped: tuple[tuple[str, str], Iterable[tuple[str, str]]]) -> It
         yield id, (gone, "", source, source)
 
 
-def everything(source: str, output: str) -> Iterator[Listed]:
+def everything(source: str, output: str, every: float | None = None) -> Iterator[Listed]:
     """The images to try again, one after the other; a job lists the same in parallel."""
     newest: dict[str, tuple[str, str, str, str, str]] = {}
     for index in shards.finished(output):
@@ -101,7 +109,15 @@ def everything(source: str, output: str) -> Iterator[Listed]:
             else:
                 yield look_up(found)
     for grouped in inside.items():
-        yield from in_archive(grouped)
+        yield from in_archive(grouped, every)
+
+
+def _whole_id(id: str, uri: str, source: str) -> str:
+    """The id of the archive or the film that a member or a frame is of."""
+    if videos.is_video(source):
+        frame = None if videos.seconds_of(uri, source) is None else videos.frame_of(id)
+        return frame[0] if frame else id
+    return places.archive_id(id, uri, source)
 
 
 def _sources(index: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from captioner import archives, storage
+from captioner import archives, storage, videos
 from captioner.storage import Entry
 
 # A file, or the URI of a directory, of a level of a store.
@@ -85,9 +85,22 @@ def look_up(listed: Listed) -> Listed:
     return (id, (uri, entry.stamp, source, entry.checksum)) if entry else listed
 
 
-def enter(listed: Listed) -> Iterator[Listed]:
-    """The members of an archive that may be images; see `archives.members`."""
+def holds_images(uri: str) -> bool:
+    """Whether a file is an archive or a film, by its name: see `enter`."""
+    return archives.is_archive(uri) or videos.is_video(uri)
+
+
+def enter(listed: Listed, every: float | None = None) -> Iterator[Listed]:
+    """The members of an archive that may be images, or the frames of a film.
+
+    See `archives.members`, and `videos.planned` also for `every`.
+    """
     id, (uri, stamp, _, _) = listed
+    if videos.is_video(uri):
+        for seconds, place, group in videos.planned(uri, every):
+            name = id if seconds is None else videos.id_of(id, seconds)
+            yield name, (place, stamp, uri, group)
+        return
     for member in archives.members(uri, stamp):
         if member.name is not None:
             name = unicodedata.normalize("NFC", member.name)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from captioner import archives, images, storage
+from captioner import archives, images, isolation, storage, videos
 from captioner.images import LIGHT, LIMITS, DecodedImage, ImageError
 
 SIDE = 256  # pixels along the longer side
@@ -21,7 +21,8 @@ _QUALITY = 80
 def thumbnails(uris: Mapping[str, str]) -> dict[str, str]:
     """A picture of each image that can be had, as a `data:` URI, by the image's id.
 
-    Images that are gone, broken, heavy to decode or in a compressed archive have none.
+    Images that are gone, broken, heavy to decode or in a compressed archive have none. Frames of
+    films are decoded in a process of their own, one after the other.
 
     Args:
         uris: of the images, by id.
@@ -33,10 +34,25 @@ def thumbnails(uris: Mapping[str, str]) -> dict[str, str]:
 
 def _thumbnail(uri: str) -> str | None:
     try:
-        decoded = images.decode(read(uri), SIDE, LIGHT)
+        decoded = frame(uri, SIDE) or images.decode(read(uri), SIDE, LIGHT)
     except (ImageError, OSError):
         return None
     return data_uri(unsquashed(decoded))
+
+
+def frame(uri: str, size: int) -> DecodedImage | None:
+    """A frame of a film by the URI in its record; None for the URI of anything else.
+
+    Raises:
+        ImageError: it can't be decoded.
+        OSError: the film can't be read.
+    """
+    found = videos.frame_of(uri)
+    if found is None:
+        return None
+    film, seconds = found
+    _check_file(film)
+    return isolation.shared().decode_frame(film, seconds, size)
 
 
 def unsquashed(decoded: DecodedImage) -> Image.Image:
@@ -63,10 +79,14 @@ def read(uri: str) -> bytes:
     """
     source, inside, _ = uri.rpartition("#")
     in_archive = bool(inside and archives.is_archive(source))
-    if not storage.exists(source if in_archive else uri):  # what is no file may be without end
-        raise FileNotFoundError(errno.ENOENT, "not there", uri)
+    _check_file(source if in_archive else uri)
     if not in_archive:
         return storage.read_bytes(uri, LIMITS.bytes + 1)
     if archives.is_streamed(uri, source):
         raise OSError(f"{uri}: all before it would have to be read")
     return archives.read(uri, source, LIMITS.bytes + 1)
+
+
+def _check_file(uri: str) -> None:
+    if not storage.exists(uri):  # what is no file may be without end
+        raise FileNotFoundError(errno.ENOENT, "not there", uri)

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from captioner import archives, captions, storage, threads
+from captioner import archives, captions, storage, threads, videos
 from captioner.captions import CaptionRecord
 from captioner.writing_back.metadata import Metadata
 from captioner.writing_back.places import Places
@@ -96,6 +96,8 @@ class _Writer:
             raise Refused("its caption is empty")
         if archives.archive_of(record.uri):
             raise Refused("it is in an archive, which stays as it is")
+        if videos.frame_of(record.uri):
+            raise Refused("it is a frame of a film, which stays as it is")
         self._places.check(record.uri)
         there = self.target.read(record)
         if there == {caption}:

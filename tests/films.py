@@ -1,0 +1,62 @@
+"""Films for the tests: scenes of one colour each, made with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+RED, GREEN, BLUE, GREY = (230, 10, 10), (10, 220, 10), (10, 10, 230), (128, 128, 128)
+SIZE = (64, 48)
+RATE = 10
+
+
+def write(
+    path: Path,
+    scenes: Sequence[tuple[tuple[int, int, int], float]],
+    codec: str = "mpeg4",
+    rotation: int | None = None,
+    size: tuple[int, int] = SIZE,
+    **container_options: str,
+) -> Path:
+    """A film of scenes, each a colour and how many seconds it is shown."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    colours = [colour for colour, seconds in scenes for _ in range(round(seconds * RATE))]
+    pictures = [Image.new("RGB", size, colour) for colour in colours]
+    return write_pictures(path, pictures, range(len(pictures)), codec, rotation, container_options)
+
+
+def write_pictures(
+    path: Path,
+    pictures: Sequence[Image.Image],
+    times: Sequence[int],
+    codec: str = "mpeg4",
+    rotation: int | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """A film of pictures, each from its time on, in units of 1 / `RATE` seconds."""
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=RATE)
+        stream.width, stream.height = pictures[0].size if pictures else SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = RATE
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        container.start_encoding()
+        for picture, time in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_image(picture)
+            frame.pts, frame.time_base = time, stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def colour_of(pixels: np.ndarray) -> tuple[int, int, int] | None:
+    """Which of the colours pixels are of, all of them; None if they are of none."""
+    for colour in (RED, GREEN, BLUE, GREY):
+        if np.abs(pixels.astype(int) - colour).max() < 30:
+            return colour
+    return None

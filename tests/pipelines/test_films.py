@@ -1,0 +1,236 @@
+"""Films among the images of a job: each frame is one result or one failure, once."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av")
+
+from captioner import captions, cli, isolation, listing, storage, subtitles, videos
+from captioner.errors import UserError
+from captioner.images import ImageError, Reason
+from tests import films
+from tests.conftest import StubJob
+from tests.films import BLUE, GREEN, RED
+from tests.outputs import CaptionJob
+
+SCENES = [(RED, 2.0), (GREEN, 3.0), (BLUE, 1.0)]
+AT = {"0.0": RED, "2.0": GREEN, "4.0": GREEN}
+CODECS = {"mp4": "mpeg4", "avi": "mpeg4", "mkv": "libx264", "webm": "libvpx", "m2ts": "mpeg2video"}
+
+
+def are_close(found: list[int], colour: tuple[int, int, int]) -> bool:
+    return all(abs(one - other) < 12 for one, other in zip(found, colour, strict=True))
+
+
+def fill(stub: StubJob, picture) -> dict[str, object]:
+    """Images and films, whole and broken: what is to become of each id."""
+    picture(stub.input / "a/photo.png", RED)
+    (stub.input / "a/broken.png").touch()
+    films.write(stub.input / "a/trip.mp4", SCENES)
+    films.write(stub.input / "b/trip.MKV", SCENES, "libx264")
+    (stub.input / "b/empty.mp4").touch()
+    (stub.input / "b/none.avi").write_text("not a film")
+    cut = films.write(stub.input / "cut.mp4", [(RED, 2.0), (GREEN, 4.0)], movflags="faststart")
+    cut.write_bytes(cut.read_bytes()[: -cut.stat().st_size // 6])
+    return {
+        "a/photo.png": RED,
+        "a/broken.png": "empty",
+        **{f"a/trip.mp4#t={at}": colour for at, colour in AT.items()},
+        **{f"b/trip.MKV#t={at}": colour for at, colour in AT.items()},
+        "b/empty.mp4": "empty",
+        "b/none.avi": "not_an_image",
+        "cut.mp4#t=0.0": RED,
+        "cut.mp4#t=2.0": GREEN,
+        "cut.mp4#t=4.0": "truncated",
+    }
+
+
+def check(stub: StubJob, expected: dict[str, object]) -> None:
+    """See that all ended as was expected."""
+    results, failures = stub.results(), stub.failures()
+    assert results.keys().isdisjoint(failures)
+    assert {*results, *failures} == expected.keys()
+    for id, become in expected.items():
+        if isinstance(become, str):
+            assert failures[id] == become, id
+        else:
+            assert are_close(results[id], become), id
+
+
+def test_each_frame_is_one_result_or_one_failure_and_is_done_once(stub, picture):
+    expected = fill(stub, picture)
+    manifest = stub.run()
+    check(stub, expected)
+    assert manifest["images"]["seen"] == len(expected)
+    assert manifest["images"]["done"] == 9
+    again = stub.run()["images"]
+    assert (again["done"], again["skipped"], again["failed_before"]) == (0, 9, 4)
+    assert sum(again["failed"].values()) == 0
+    check(stub, expected)
+
+
+def test_a_film_that_changed_is_done_again_and_another_interval_adds_to_it(stub, picture):
+    films.write(stub.input / "film.mp4", SCENES)
+    stub.run()
+    assert stub.run(every=1.0)["images"]["done"] == 3
+    films.write(stub.input / "film.mp4", [(BLUE, 3.0)])
+    images = stub.run()["images"]
+    assert (images["done"], images["absent"]) == (2, 4)
+
+
+def test_films_and_their_parts_share_shards(stub, picture):
+    for number in range(6):
+        films.write(stub.input / f"{number}.mp4", [(RED, 1.0)])
+    manifest = stub.run(shard_size=100)
+    assert manifest["images"]["done"] == 6
+    assert len(manifest["shards"]) == 1
+    films.write(stub.input / "long.mp4", [(RED, 20.0)])
+    manifest = stub.run(shard_size=20, every=0.1)
+    assert manifest["images"]["done"] == 6 * 9 + 200
+    assert len(manifest["shards"]) > 1
+
+
+@pytest.mark.parametrize("ending", CODECS)
+def test_a_frame_is_the_same_however_it_is_come_to(tmp_path, ending):
+    scenes = [((40 * n % 250, 90 * n % 250, 20 * n % 250), 0.7) for n in range(40)]
+    film = str(films.write(tmp_path / f"film.{ending}", scenes, CODECS[ending]))
+    with videos.opened(film) as opened:
+        one_pass = [frame.decode(16) for _, frame in videos.by_interval(opened, 1.1)]
+    assert len(one_pass) == 26
+    times = [round(1.1 * n, 3) for n in range(26)]
+    for chosen in (times, times[3:9], times[20:], times[::7]):
+        with videos.opened(film) as opened:
+            found = [frame.decode(16) for frame, _ in videos.at_times(opened, chosen)]
+        for time, one in zip(chosen, found, strict=True):
+            assert (one.pixels == one_pass[times.index(time)].pixels).all(), time
+    alone = videos.frame_at(film, times[11], 16)
+    isolated = isolation.shared().decode_frame(film, times[11], 16)
+    isolation.shared().close()
+    assert (alone.pixels == one_pass[11].pixels).all()
+    assert (isolated.pixels == alone.pixels).all()
+
+
+def test_a_suspected_film_is_decoded_elsewhere(stub, picture):
+    expected = fill(stub, picture)
+    # As an earlier run leaves it that was killed with every task begun.
+    stub.run()
+    for kind in ("shards", "index", "failures"):
+        for file in (stub.output / kind).iterdir():
+            file.unlink()
+    stub.run()
+    check(stub, expected)
+
+
+def test_failures_of_films_are_tried_again(stub, picture):
+    expected = fill(stub, picture)
+    stub.run()
+    films.write(stub.input / "b/empty.mp4", [(RED, 3.0)])
+    films.write(stub.input / "cut.mp4", [(RED, 2.0), (GREEN, 4.0)])
+    source = str(stub.output / "failures")
+    assert {id for id, _ in listing.everything(source)} == {
+        "a/broken.png", "b/none.avi", "cut.mp4#t=4.0", "b/empty.mp4#t=0.0", "b/empty.mp4#t=2.0"
+    }  # fmt: skip
+    stub.run(input=source, is_partial=True)
+    results = stub.results()
+    assert are_close(results["cut.mp4#t=4.0"], GREEN)
+    assert are_close(results["b/empty.mp4#t=2.0"], RED)
+    assert len(results) == sum(not isinstance(become, str) for become in expected.values()) + 3
+
+
+def test_one_film_and_a_list_of_films_are_inputs(stub):
+    film = films.write(stub.input / "film.mp4", SCENES)
+    (stub.input / "list.txt").write_text("film.mp4\n")
+    ids = [f"film.mp4#t={at}" for at in AT]
+    for source in (film, stub.input / "list.txt"):
+        assert [id for id, _ in listing.everything(storage.absolute(str(source)))] == ids
+    stub.run(input=str(film))
+    assert sorted(stub.results()) == ids
+
+
+def test_a_film_is_not_planned_for_ever(tmp_path):
+    film = films.write(tmp_path / "film.mp4", SCENES)
+    (one,) = videos.planned(str(film), 6 / 100_001)
+    with pytest.raises(ImageError) as raised:
+        videos.check(one.uri, str(film))
+    assert raised.value.reason == Reason.TOO_LARGE and "--every" in str(raised.value)
+
+
+def test_without_pyav_films_fail_until_it_is_there(stub, picture, monkeypatch):
+    picture(stub.input / "photo.png")
+    films.write(stub.input / "film.mp4", SCENES)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "av", None)
+        stub.run()
+    assert stub.failures() == {"film.mp4": "unreadable"}
+    (failure,) = stub.lines("failures")
+    assert "pip install 'captioner[video]'" in failure["message"]
+    assert stub.run()["images"]["done"] == 3
+
+
+# Subtitles
+
+
+def cues(file: Path) -> list[tuple[str, str]]:
+    return re.findall(r"(\S+) --> \S+\n(.*)\n", file.read_text())
+
+
+def test_each_film_has_its_subtitles(tmp_path, picture, capsys):
+    job = CaptionJob(tmp_path)
+    picture(job.input / "photo.png")
+    films.write(job.input / "a/trip one.mp4", SCENES)
+    films.write(job.input / "b/trip one.mp4", [(BLUE, 3.0)])
+    job.run()
+    output = tmp_path / "subtitles"
+    command = ["subtitles", str(job.output), "--output", str(output), "--json", "-"]
+    assert cli.main(command) == 0
+    assert json.loads(capsys.readouterr().out) == {"directory": str(output), "films": 2}
+    first, second = (
+        output / subtitles.file_name(f"{parent}/trip one.mp4", "vtt") for parent in "ab"
+    )
+    assert {first, second} == set(output.iterdir())
+    said = job.results()
+    assert cues(first) == [
+        ("00:00:00.000", said["a/trip one.mp4#t=0.0"]),
+        ("00:00:02.000", said["a/trip one.mp4#t=2.0"]),
+    ]
+    assert "00:00:02.000 --> 00:00:06.000" in first.read_text()
+    assert cues(second) == [("00:00:00.000", said["b/trip one.mp4#t=0.0"])]
+
+
+def test_where_a_frame_failed_nothing_is_said(tmp_path):
+    job = CaptionJob(tmp_path)
+    films.write(job.input / "film.mp4", [(colour, 1.0) for colour in (RED, GREEN, BLUE) * 2])
+    job.run(every=1.0, shard_size=100)
+    (shard,) = (job.output / "shards").iterdir()
+    lines = [line for line in shard.read_text().splitlines(True) if "#t=1.0" not in line]
+    shard.write_text("".join(lines))
+    subtitles.write(str(job.output), str(tmp_path / "to"), "srt")
+    (file,) = (tmp_path / "to").iterdir()
+    times = re.findall(r"00:00:0(\d),000 --> 00:00:0(\d),000", file.read_text())
+    assert times == [("0", "1"), ("2", "3"), ("3", "4"), ("4", "5"), ("5", "6")]
+
+
+@pytest.mark.parametrize(
+    "film", ["../../x.mp4", "/etc/x.mp4", "a\\..\\x.mp4", "\n\0é<&.mp4", ".mp4"]
+)
+def test_subtitles_names_lead_nowhere(film):
+    name = subtitles.file_name(film, "vtt")
+    assert re.fullmatch(r"[\w.-]+-[0-9a-f]{8}\.vtt", name) and not name.startswith(".")
+    assert subtitles.file_name(film + "x", "vtt") != name
+    assert videos.frame_of(videos.id_of(film, 1.5)) == (film, 1.5)
+
+
+def test_an_output_without_films_has_no_subtitles(tmp_path, picture):
+    job = CaptionJob(tmp_path)
+    picture(job.input / "photo.png")
+    job.run()
+    with pytest.raises(UserError, match="no film"):
+        subtitles.write(str(job.output), str(tmp_path / "to"), "vtt")
+    assert [record.id for record in captions.read(str(job.output))] == ["photo.png"]
+    assert json.loads((next((job.output / "runs").iterdir())).read_text())["images"]["done"] == 1
