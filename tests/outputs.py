@@ -107,10 +107,10 @@ def grow(job: StubJob, picture: Any) -> None:
     job.run()
 
 
-def write_captions(output: Path, records: list[CaptionRecord]) -> None:
+def write_captions(output: Path, records: list[CaptionRecord], task: str = "images-0") -> None:
     """A finished shard of captions, and its run."""
     run = new_run()
-    summary = Summary("images-0", "shards/images-0.jsonl", run, "settings", "")
+    summary = Summary(task, f"shards/{task}.jsonl", run, "settings", "")
     writer = ShardWriter(str(output), summary, lambda path: open(path, "wb"))
     for record in records:
         own = dataclasses.replace(record, run=run)

@@ -17,7 +17,7 @@ from captioner.model import Caption, Captioner
 from captioner.reporting.thumbnails import SIDE, data_uri, thumbnails, unsquashed
 from captioner.search import SearchOptions
 from captioner.search.attention import AttentionMaps
-from captioner.similarity import Captioned, SimilarCaptions
+from captioner.similarity import WORDS, Image, Similar
 
 # Sessions are threads, and the networks are one each.
 _CAPTIONING = threading.Lock()
@@ -58,9 +58,9 @@ def run(output: str) -> Run:
 
 
 @st.cache_resource(show_spinner="Comparing the run's captions …")
-def similar_captions(output: str, _run: Run) -> SimilarCaptions:
+def similar(output: str) -> Similar:
     """The captions of a run, to be asked which are alike."""
-    return SimilarCaptions(_run.captioned())
+    return Similar.of(output, WORDS)
 
 
 def without_attention(captioner: Captioner) -> str:
@@ -103,6 +103,6 @@ def look(source: str | bytes, fingerprint: str, _captioner: Captioner) -> Seen |
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def small_pictures(images: Sequence[Entry | Captioned]) -> dict[str, str]:
+def small_pictures(images: Sequence[Entry | Image]) -> dict[str, str]:
     """Of the images of a page of a run, by id."""
     return thumbnails({image.id: image.uri for image in images})

@@ -133,9 +133,11 @@ class Viewer:
         """Images of the run that are captioned alike; what the run says of its own goes before."""
         if not record and isinstance(seen, ImageError):
             return
-        text = record.caption if record else seen.caption.text
-        captions = loading.similar_captions(self.output, self.run)
-        found = captions.like(text, _ALIKE, _LEAST_ALIKE, but=record.id if record else None)
+        similar, bounds = loading.similar(self.output), (_ALIKE, _LEAST_ALIKE)
+        if record:
+            found = similar.like_image(record.id, *bounds)
+        else:
+            found = similar.like(seen.caption.text, *bounds)
         parts.section("Alike in the run")
         if not found:
             return parts.say("No caption of it is like this one.")

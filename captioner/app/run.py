@@ -19,7 +19,6 @@ from captioner.captions import CaptionRecord
 from captioner.errors import UserError
 from captioner.reporting.survey import failures
 from captioner.shards import Failure
-from captioner.similarity import Captioned
 
 _COLUMNS = pyarrow.schema(
     {
@@ -123,13 +122,6 @@ class Run:
         """How an image ended; None where it is none of the run's."""
         row = self._row(id)
         return None if row < 0 else self.entries(np.array([row]))[0]
-
-    def captioned(self) -> Iterator[Captioned]:
-        """Every image that has a caption."""
-        with_caption = self._table.filter(compute.equal(self._table["reason"], ""))
-        for batch in with_caption.select(["id", "uri", "text"]).to_batches(_CHUNK):
-            columns = (column.to_pylist() for column in batch.columns)
-            yield from map(Captioned, *columns)
 
     def record(self, id: str) -> CaptionRecord | None:
         """An image's caption, read from its shard; None where it has none.

@@ -22,6 +22,7 @@ from captioner.cli import (
     evaluate,
     export,
     extract,
+    neighbours,
     report,
     scenes,
     score,
@@ -164,6 +165,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     report.add(verbs)
     subtitles.add(verbs)
     similar.add(verbs)
+    neighbours.add(verbs)
     app.add(verbs)
     write_back.add(verbs)
     export.add(verbs)

@@ -6,39 +6,63 @@ import argparse
 from typing import TYPE_CHECKING
 
 from captioner import storage
-from captioner.cli.arguments import add_json, add_verb, make_absolute, positive, printable, tell
+from captioner.cli.arguments import (
+    Arguments,
+    add_json,
+    add_verb,
+    make_absolute,
+    positive,
+    printable,
+    tell,
+)
 from captioner.errors import UserError
 
 if TYPE_CHECKING:
-    from captioner.similarity import SimilarCaptions
+    import numpy as np
+
+    from captioner.similarity import Neighbour, Similar
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
-    summary = "Find the images of a run whose captions are like that of an image, or like a text."
+    summary = "Find the images of a run that are like an image or a text."
     example = (
         "captioner similar captions/ --id photos/1.jpg\n"
         "captioner similar captions/ --text 'a dog in the snow' --top 20 --min-similarity 0.5\n"
-        "captioner similar captions/ --image new.jpg --model model/"
+        "captioner similar captions/ --image new.jpg --model model/\n"
+        "captioner similar features/ --image new.jpg"
     )
     parser = add_verb(verbs, "similar", summary, _run, example=example)
-    parser.add_argument("captions", metavar="OUT", help="made by caption")
+    parser.add_argument("output", metavar="OUT", help="captions made by caption, or features")
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument("--id", help="of an image of the run")
     query.add_argument("--text", help="in words")
-    query.add_argument("--image", metavar="FILE", help="which --model captions first")
-    parser.add_argument("--model", action="append", metavar="MODEL", help="made by train")
+    query.add_argument("--image", metavar="FILE", help="of the run, or any other")
     parser.add_argument(
-        "--top", type=positive, default=10, metavar="N", help="images at most (default: 10)"
+        "--model", action="append", metavar="MODEL", help="which captions another --image"
+    )
+    add_likeness(parser, 10)
+    add_json(parser)
+
+
+def add_likeness(parser: Arguments, top: int) -> None:
+    """What images are compared by, and how like they are to be."""
+    parser.add_argument(
+        "--by",
+        default="",
+        metavar="words|spacy:NAME|sentence-transformers:NAME",
+        help="what captions are compared by: their words, or a model of texts; words by default",
+    )
+    parser.add_argument(
+        "--top", type=positive, default=top, metavar="N", help=f"images at most (default: {top})"
     )
     parser.add_argument(
         "--min-similarity",
         type=_cosine,
         default=0.9,
         metavar="C",
-        help="the least cosine of the captions, from 0 to 1 (default: 0.9)",
+        help="the least cosine, from 0 to 1 (default: 0.9)",
     )
-    add_json(parser)
 
 
 def _cosine(text: str) -> float:
@@ -52,34 +76,64 @@ _cosine.__name__ = "number from 0 to 1"  # as argparse calls it when it refuses
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
-    make_absolute(parsed, "captions")
-    if bool(parsed.image) != bool(parsed.model):
-        raise UserError("--image and --model go together: the model says what is in the image")
+    make_absolute(parsed, "output", "image")
+    if parsed.model and not parsed.image:
+        raise UserError("--model goes with --image: it says what is in it")
     if parsed.image and not storage.exists(parsed.image):
         raise UserError(f"{parsed.image}: no such image")
-    from captioner.similarity import SimilarCaptions
-
-    captions = SimilarCaptions.of(parsed.captions)
-    text = _text(parsed, captions)
-    found = captions.like(text, parsed.top, parsed.min_similarity, but=parsed.id)
-    print(printable(f"like: {text}"))
+    similar = load(parsed)
+    asked, found = _asked(parsed, similar)
+    print(printable(f"like: {asked}"))
     for one in found:
-        print(printable(f"{one.similarity:.2f}  {one.image.id}  {one.image.caption}"))
+        print(printable(f"{one.similarity:.2f}  {one.image.id}  {one.image.caption}".rstrip()))
     if not found:
         print("none; a lower --min-similarity may find some")
     neighbours = [{**one.image._asdict(), "similarity": one.similarity} for one in found]
-    tell(parsed, {"text": text, "neighbours": neighbours})
+    tell(parsed, {"like": asked, "neighbours": neighbours})
 
 
-def _text(parsed: argparse.Namespace, captions: SimilarCaptions) -> str:
-    """What captions are to be like."""
-    if parsed.text is not None:
-        return parsed.text
-    if parsed.id is not None:
-        image = captions.image(parsed.id)
-        if image is None:
-            raise UserError(f"{parsed.id}: no image of this id is captioned in {parsed.captions}")
-        return image.caption
+def load(parsed: argparse.Namespace) -> Similar:
+    """The images that were named, with a word about an index that can't be kept."""
+    from captioner.similarity import Similar
+
+    similar = Similar.of(parsed.output, parsed.by)
+    if similar.unkept:
+        print(f"the index is made anew each time, as it can't be kept: {similar.unkept}")
+    return similar
+
+
+def _asked(parsed: argparse.Namespace, similar: Similar) -> tuple[str, list[Neighbour]]:
+    """What was asked for, in words, and the images that are like it."""
+    bounds = (parsed.top, parsed.min_similarity)
+    image = similar.image_at(parsed.image) if parsed.image else None
+    id = image.id if image else parsed.id
+    if id is not None:
+        found = similar.like_image(id, *bounds)
+        image = similar.image(id)
+        return image.caption or id, found
+    if similar.by == "features":
+        return parsed.image, similar.like(_features(parsed), *bounds)
+    text = _caption(parsed) if parsed.image else parsed.text
+    return text, similar.like(text, *bounds)
+
+
+def _features(parsed: argparse.Namespace) -> np.ndarray:
+    """What the encoder of the features sees in an image that they haven't."""
+    if not parsed.image:
+        raise UserError(f"{parsed.output}: features know no words; ask by --image or --id")
+    from captioner.encoders import Encoder
+    from captioner.model import pixels_of
+    from captioner.records import FeatureDataset
+
+    dataset = FeatureDataset.load(parsed.output)
+    encoder = Encoder.load(dataset.encoder, dataset.encoder_weights, "tensorflow")
+    return encoder.encode(pixels_of(parsed.image, dataset.encoder.image_size)[None])[0]
+
+
+def _caption(parsed: argparse.Namespace) -> str:
+    """What the model says of an image that the run hasn't."""
+    if not parsed.model:
+        raise UserError(f"{parsed.image}: not in the run; --model says what is in it")
     from captioner.model import Captioner
 
     captioner = Captioner.load(*parsed.model, batch_size=1, engine="tensorflow")

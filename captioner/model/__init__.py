@@ -187,7 +187,7 @@ class Captioner:
         captions: list[Caption] = []
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
-            captions += self.caption_pixels(np.stack([_pixels(image, size) for image in chunk]))
+            captions += self.caption_pixels(np.stack([pixels_of(image, size) for image in chunk]))
         return captions
 
     def caption_pixels(self, pixels: np.ndarray) -> list[Caption]:
@@ -233,7 +233,12 @@ class Captioner:
         return Caption(*candidates[0], candidates, attention)
 
 
-def _pixels(image: str | bytes | Image.Image | np.ndarray, size: int) -> np.ndarray:
+def pixels_of(image: str | bytes | Image.Image | np.ndarray, size: int) -> np.ndarray:
+    """An image as `Captioner.caption` takes it, as an encoder does: uint8 [size, size, 3], RGB.
+
+    Raises:
+        UserError: it can't be read.
+    """
     try:
         if isinstance(image, Image.Image):
             return images.from_pil(image, size).pixels
