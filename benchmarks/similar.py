@@ -28,7 +28,8 @@ from captioner.similarity.dense import DenseVectors
 
 QUERIES = 200
 TOP = 10
-SHARD = 10_000  # records, or vectors that are made at once
+SHARD = 10_000  # captions
+SOME = 50_000  # features that are made and added at once
 CHANNELS, CAUSES = 2048, 64
 
 
@@ -72,7 +73,7 @@ def _features(count: int) -> None:
 
     print(f"{count:,} features: an index is made in {seconds(make):.0f} s;", end=" ")
     print(f"{peak_memory() - before:.0f} MB")
-    asked = next(features(SHARD))[:QUERIES]
+    asked = next(features(SOME))[:QUERIES]
     _ask("by features", [*asked], lambda one: [*index.near(one[None], TOP, 0)])
     found = [{near.item for near in one} for one in index.near(asked, TOP, 0)]
     pairs = zip(found, nearest(asked, count), strict=True)
@@ -116,8 +117,8 @@ def features(count: int) -> Iterator[np.ndarray]:
     """Made-up features, always the same, some at once: float32 [some, channels]."""
     drawn = np.random.default_rng(0)
     causes = drawn.normal(size=(CAUSES, CHANNELS)).astype(np.float32)
-    for first in range(0, count, SHARD):
-        some = drawn.standard_normal((min(SHARD, count - first), CAUSES), np.float32)
+    for first in range(0, count, SOME):
+        some = drawn.standard_normal((min(SOME, count - first), CAUSES), np.float32)
         noise = drawn.standard_normal((len(some), CHANNELS), np.float32)
         yield np.maximum(0, some @ causes + 2 * noise)
 
@@ -128,7 +129,7 @@ def nearest(asked: np.ndarray, count: int) -> np.ndarray:
     asked = asked / np.linalg.norm(asked, axis=1, keepdims=True)
     for number, vectors in enumerate(features(count)):
         cosines = asked @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
-        numbers = np.broadcast_to(number * SHARD + np.arange(len(vectors)), cosines.shape)
+        numbers = np.broadcast_to(number * SOME + np.arange(len(vectors)), cosines.shape)
         both = [np.concatenate(pair, axis=1) for pair in zip(best, (cosines, numbers), strict=True)]
         order = np.argsort(-both[0], axis=1)[:, :TOP]
         best = [np.take_along_axis(one, order, axis=1) for one in both]

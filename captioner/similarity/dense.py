@@ -18,7 +18,7 @@ from captioner.similarity.nearest import Near, nearest
 
 _FEW = 20_000  # vectors that are compared as they are: some milliseconds
 _DIMENSIONS = 512
-_PROBES = 32  # clusters that are looked into
+_PROBES = 128  # clusters that are looked into
 _GROWTH = 8  # times as many vectors as clusters were made for, and they are too large
 
 
