@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -22,6 +23,7 @@ from pipelines import options
 
 FORMAT = 1
 
+_PART = re.compile(r"/neighbours/\d{6,}\.jsonl\Z")
 _SOME = 2_000  # vectors whose images' neighbours are one file
 
 
@@ -48,16 +50,24 @@ class NeighboursJob:
         """The file that is there once the job has come to its end."""
         return storage.join(self.output, "summary.json")
 
-    def start(self) -> None:
-        """See that the output is free; what a killed job left there is removed.
+    def check(self) -> None:
+        """See that the output is free.
 
         Raises:
             UserError: there are neighbours already.
         """
         if storage.exists(self.summary):
             raise UserError(f"{self.output}: neighbours are here already; choose another --output")
+
+    def file(self, part: int) -> str:
+        """Where the neighbours that one call finds go."""
+        return storage.join(self.output, "neighbours", f"{part:06d}.jsonl")
+
+    def clear(self) -> None:
+        """Remove the files of a job that was killed, which asked another index perhaps."""
         for entry in storage.walk(storage.join(self.output, "neighbours")):
-            storage.remove(entry.uri)
+            if _PART.search(entry.uri):
+                storage.remove(entry.uri)
 
 
 def run(job: NeighboursJob, flags: Sequence[str]) -> dict[str, int]:
@@ -70,13 +80,14 @@ def run(job: NeighboursJob, flags: Sequence[str]) -> dict[str, int]:
         How many images there are, and how many of them have neighbours.
 
     Raises:
-        UserError: see `NeighboursJob.start` and `Similar.of`, or the index can't be kept.
+        UserError: see `NeighboursJob.check` and `Similar.of`, or the index can't be kept.
     """
     chosen = options.parse(flags)
-    job.start()
+    job.check()
     similar = Similar.of(job.images, job.by)
     if similar.unkept:
         raise UserError(f"the workers need the index, which can't be kept: {similar.unkept}")
+    job.clear()
     with beam.Pipeline(options=chosen) as pipeline:
         found = FindNeighbours(job, similar.version, len(similar))
         pipeline | "Find neighbours" >> found
@@ -134,8 +145,7 @@ class AskAndWrite(beam.DoFn):
         found = [*self._similar.each(first, first + _SOME, job.top, job.least)]
         self._images.inc(len(found))
         lines = [to_line(image, near) for image, near in found if near]
-        file = storage.join(job.output, "neighbours", f"{first // _SOME:06d}.jsonl")
-        storage.replace(file, "".join(lines).encode())
+        storage.replace(job.file(first // _SOME), "".join(lines).encode())
         yield {"seen": len(found), "with_neighbours": len(lines)}
 
 

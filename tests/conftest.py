@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,10 @@ from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
 from pipelines.reading import Item
 from tests.local_google import LocalGoogle
+
+# How long an example takes says more of the machine than of what is tested.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # Where scripts/engines.sh installs engines and servers.
 ENGINES = Path(os.environ.get("CAPTIONER_ENGINES", Path(__file__).parents[1] / ".engines"))

@@ -20,7 +20,7 @@ from captioner.corpora import words
 from captioner.similarity import Similar, dense
 from captioner.similarity.dense import DenseVectors
 from captioner.similarity.words import WordVectors
-from tests.outputs import CaptionJob, grow, record, write_captions
+from tests.outputs import CaptionJob, FeatureJob, grow, record, write_captions
 from tests.untrained import create, grid_encoder
 
 CAPTIONS = {
@@ -51,6 +51,7 @@ def test_an_image_has_those_with_the_same_caption_first(output, capsys) -> None:
     assert [*alike] == ["same.jpg", "alike.jpg"], "not itself, and not what is unlike it"
     assert alike["same.jpg"] == pytest.approx(1) and 0.5 < alike["alike.jpg"] < 0.95
     assert [*found(output, capsys, "--id", "dog.jpg", "--min-similarity", 0.95)] == ["same.jpg"]
+    assert Similar.of(str(output)).image("\udcff") is None
 
 
 def test_as_many_as_are_asked_for(output, capsys) -> None:
@@ -58,6 +59,7 @@ def test_as_many_as_are_asked_for(output, capsys) -> None:
     assert len(found(output, capsys, *text)) == 3
     assert [*found(output, capsys, *text, "--top", 1)] == ["dog.jpg"]
     assert not found(output, capsys, "--text", "zebra", "--min-similarity", 0.01)
+    assert not found(output, capsys, "--text", "a dog runs through the snow with a zebra")
 
 
 def test_an_image_of_the_run_is_known_by_where_it_is(output, tmp_path, picture, capsys) -> None:
@@ -183,6 +185,33 @@ def test_an_index_in_a_bucket(output, s3_bucket) -> None:
     assert storage.exists(f"{there}/similar/words.zip")
 
 
+@pytest.mark.parametrize("made", ["captions", "features"])
+def test_an_output_with_failures_only_has_nothing_alike(tmp_path, capsys, made) -> None:
+    job = {"captions": CaptionJob, "features": FeatureJob}[made](tmp_path)
+    job.input.mkdir(parents=True, exist_ok=True)
+    (job.input / "a.png").touch()
+    job.run()
+    assert cli.main(["similar", str(job.output), "--id", "a.png"]) == 2
+    assert "no image of this id" in capsys.readouterr().err
+    to = tmp_path / "neighbours"
+    assert cli.main(["neighbours", str(job.output), "--output", str(to), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == {"seen": 0, "with_neighbours": 0}
+
+
+def test_features_that_a_failure_stands_before_are_not_found(tmp_path, picture) -> None:
+    job = FeatureJob(tmp_path)
+    for name in "abc":
+        picture(job.input / f"{name}.png")
+    job.run()
+    assert Similar.of(str(job.output)).image("a.png")
+    (job.input / "a.png").write_bytes(b"")
+    job.run()
+    similar = Similar.of(str(job.output))
+    assert similar.image("a.png") is None and len(similar) == 2
+    found = similar.like_image("b.png", 10**12, 0)
+    assert [one.image.id for one in found] == ["c.png"]
+
+
 # Words
 
 SENTENCES = st.lists(st.sampled_from("dog cat snow runs sleeps red 7".split()), max_size=5)
@@ -214,10 +243,9 @@ def test_similarity_is_the_cosine_of_all_texts_vectors(texts, query, least) -> N
 
 def _cosine(one: str, other: str, texts: list[str]) -> float:
     documents = [{*words(text)} for text in texts]
-    known = set().union(*documents)
     vectors = []
     for text in (one, other):
-        counts = collections.Counter(word for word in words(text) if word in known)
+        counts = collections.Counter(words(text))
         vectors.append(
             {
                 word: count
@@ -310,7 +338,13 @@ def test_the_job_finds_what_is_found_one_by_one(output, tmp_path, capsys, monkey
     assert "choose another --output" in capsys.readouterr().err
     (tmp_path / "other/neighbours").mkdir(parents=True)
     (tmp_path / "other/neighbours/000099.jsonl").write_text("left by a job that was killed")
+    (tmp_path / "other/neighbours/mine.txt").touch()
+    nowhere = ["neighbours", str(tmp_path / "nowhere"), "--output", str(tmp_path / "other")]
+    assert cli.main(nowhere) == 2
+    assert (tmp_path / "other/neighbours/000099.jsonl").exists()
     assert cli.main([*command, str(tmp_path / "other"), "--top", "1"]) == 0
+    assert (tmp_path / "other/neighbours/mine.txt").exists()
+    (tmp_path / "other/neighbours/mine.txt").unlink()
     assert {id: near[:1] for id, near in expected.items() if near} == lines(tmp_path / "other")
 
 

@@ -83,7 +83,8 @@ def in_archive(
     whole = look_up((archive_id, (source, "", "", "")))
     if videos.is_video(source):
         yield from ((id, (uri, whole[1][1], source, source)) for id, uri in wanted.items())
-        yield from (enter(whole, every) if is_whole else ())
+        if is_whole:
+            yield from (listed for listed in enter(whole, every) if listed[0] not in wanted)
         return
     for listed in enter(whole):
         if wanted.pop(listed[0], None) is not None or is_whole:

@@ -68,7 +68,7 @@ class Similar:
         source = sources.of(output, by)
         file = _file(output, source)
         index = _kept(file, source)
-        if index is None or not source.files.issuperset(index.files) or index.vectors.is_outgrown():
+        if index is None or not source.continues(index) or index.vectors.is_outgrown():
             index = source.index()
         new = source.files.difference(index.files)
         if not new and index.settings == source.settings:
@@ -125,7 +125,7 @@ class Similar:
         if row is None:
             raise UserError(f"{id}: no image of this id is in the output")
         (near,) = self._near_items(self._images.item(row), top, least)
-        return self._but(id, near, top)
+        return _but(id, self._images_of(near, top + 1), top)
 
     def like(self, content: Any, top: int, least: float) -> list[Neighbour]:
         """The images that are most like a text, or like features, the most alike first.
@@ -135,7 +135,7 @@ class Similar:
             top, least: as in `like_image`.
         """
         (near,) = self._vectors.near(self._vectors.of([content]), top, least)
-        return [*itertools.islice(self._images_of(near), top)]
+        return self._images_of(near, top)
 
     def each(
         self, first: int, behind: int, top: int, least: float
@@ -148,20 +148,24 @@ class Similar:
         """
         items = self._images.items[first:behind]
         for item, near in zip(items, self._near_items(items, top, least), strict=True):
+            found = self._images_of(near, top + 1)
             for image in self._images.of(item):
-                yield image, self._but(image.id, near, top)
+                yield image, _but(image.id, found, top)
 
     def _near_items(self, items: np.ndarray, top: int, least: float) -> Iterable[list[Near]]:
         return self._vectors.near(self._vectors.of_items(items), top + 1, least)
 
-    def _but(self, id: str, near: list[Near], top: int) -> list[Neighbour]:
-        others = (one for one in self._images_of(near) if one.image.id != id)
-        return [*itertools.islice(others, top)]
+    def _images_of(self, near: list[Near], top: int) -> list[Neighbour]:
+        found = (
+            Neighbour(image, cosine)
+            for item, cosine in near
+            for image in self._images.of(item, top)
+        )
+        return [*itertools.islice(found, top)]
 
-    def _images_of(self, near: list[Near]) -> Iterator[Neighbour]:
-        for item, cosine in near:
-            for image in self._images.of(item):
-                yield Neighbour(image, cosine)
+
+def _but(id: str, found: list[Neighbour], top: int) -> list[Neighbour]:
+    return [one for one in found if one.image.id != id][:top]
 
 
 def _file(output: str, source: Source) -> str:

@@ -95,7 +95,13 @@ class DenseVectors:
         if self._index is None:
             yield from ([] for _ in vectors)
             return
-        cosines, items = self._index.search(vectors, top, params=self._settings)
+        if vectors.shape[1] != self._index.d:
+            raise UserError(
+                f"vectors of {self._index.d} numbers are kept, and the model gives "
+                f"{vectors.shape[1]}: it is another one by now; delete the output's 'similar'"
+            )
+        most = min(top, self._index.ntotal)
+        cosines, items = self._index.search(vectors, most, params=self._settings)
         for one, found in zip(cosines, items, strict=True):
             there = found >= 0
             yield nearest(found[there], one[there], top, least)

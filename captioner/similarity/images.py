@@ -52,16 +52,21 @@ class Images:
 
     def row(self, column: str, value: str) -> int | None:
         """The first row with a value in its column "id" or "uri"; None where there is none."""
-        row = compute.index(self._rows[column], pyarrow.scalar(value, pyarrow.string())).as_py()
+        try:
+            wanted = pyarrow.scalar(value, pyarrow.string())
+        except UnicodeEncodeError:  # half a character, as a command line may have
+            return None
+        row = compute.index(self._rows[column], wanted).as_py()
         return None if row < 0 else row
 
     def item(self, row: int) -> np.ndarray:
         """The item of a row: int32 [1]."""
         return self._items[row : row + 1]
 
-    def of(self, item: int) -> list[Image]:
-        """The images of an item, in the order of their ids."""
+    def of(self, item: int, most: int | None = None) -> list[Image]:
+        """The images of an item, or the first `most` of them, in the order of their ids."""
         first, behind = np.searchsorted(self._items, [item, item + 1])
+        behind = behind if most is None else min(behind, first + most)
         return self._images(first, behind)
 
     def find(self, column: str, value: str) -> Image | None:

@@ -71,14 +71,13 @@ class Index:
 
     def add(self, file: str, records: Sequence[Record], items: Iterable[int]) -> None:
         """Add the records of a file, with the items that their vectors are those of."""
-        columns = {
-            "id": [one.id for one in records],
-            "uri": [one.uri for one in records],
-            "task": [shards.task_of(file)] * len(records),
-            "item": [*items],
-            "holds": [False] * len(records),
-        }
-        self._rows = pyarrow.concat_tables([self._rows, pyarrow.table(columns, ROWS)])
+        task = shards.task_of(file)
+        rows = [
+            {"id": one.id, "uri": one.uri, "task": task, "item": item, "holds": False}
+            for one, item in zip(records, items, strict=True)
+        ]
+        added = pyarrow.Table.from_pylist(rows, ROWS)
+        self._rows = pyarrow.concat_tables([self._rows, added])
         self.files.append(file)
 
     def hold(self, newest: dict[str, str], settings: str) -> None:
@@ -88,9 +87,10 @@ class Index:
             newest, settings: see `shards.newest`.
         """
         columns = (self._rows[name].to_pylist() for name in ("id", "task"))
-        held = [newest.get(id) == task for id, task in zip(*columns, strict=True)]
+        pairs = zip(*columns, strict=True)
+        held = pyarrow.array([newest.get(id) == task for id, task in pairs], pyarrow.bool_())
         place = ROWS.get_field_index("holds")
-        self._rows = self._rows.set_column(place, ROWS.field(place), [held])
+        self._rows = self._rows.set_column(place, ROWS.field(place), held)
         self.settings = settings
 
     def to_bytes(self) -> bytes:

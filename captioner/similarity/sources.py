@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow
@@ -17,6 +16,9 @@ from captioner.similarity.dense import DenseVectors
 from captioner.similarity.index import Index
 from captioner.similarity.nearest import Vectors
 from captioner.similarity.words import WordVectors
+
+if TYPE_CHECKING:
+    from captioner.records import FeatureRecord
 
 # By what images can be alike, besides the models that `embedding` knows.
 FEATURES, WORDS = "features", "words"
@@ -42,6 +44,9 @@ class Source(Protocol):
 
     def index(self) -> Index:
         """An index without a record."""
+
+    def continues(self, index: Index) -> bool:
+        """Whether what the index has is still there, and what came since can be added to it."""
 
     def add(self, index: Index, files: Sequence[str]) -> None:
         """Add the records of more files; `Index.hold` is to be told then which of them hold."""
@@ -76,8 +81,7 @@ class Captions:
         self._by = by
         self.name = WORDS if by == WORDS else f"captions-{shards.fingerprint({'by': by})}"
         self.settings = shards.latest_settings(output)
-        found = storage.walk(storage.join(output, "shards"))
-        self.files = frozenset(storage.name(entry.uri) for entry in found)
+        self.files = _data_files(output)
 
     @functools.cached_property
     def _embed(self) -> embedding.Embed:
@@ -92,6 +96,10 @@ class Captions:
     def index(self) -> Index:
         """An index without a record."""
         return Index(self._by, WordVectors() if self._by == WORDS else DenseVectors(self._embed))
+
+    def continues(self, index: Index) -> bool:
+        """Whether no file is gone."""
+        return self.files.issuperset(index.files)
 
     def add(self, index: Index, files: Sequence[str]) -> None:
         """Add the captions of more files."""
@@ -118,7 +126,7 @@ class Features:
         self._output = output
         self._count = sum(dataset.counts.values()) + dataset.superseded
         self.settings = dataset.encoder.fingerprint
-        self.files = frozenset(map(storage.name, itertools.chain(*dataset.shards.values())))
+        self.files = _data_files(output)
 
     def load(self, parts: dict[str, bytes]) -> Vectors:
         """The vectors of an index, from what was kept of them."""
@@ -128,21 +136,35 @@ class Features:
         """An index without a record."""
         return Index(FEATURES, DenseVectors(pooled))
 
-    def add(self, index: Index, files: Sequence[str]) -> None:
-        """Add the features of more files."""
-        from captioner import records
+    def continues(self, index: Index) -> bool:
+        """Whether no file is gone, and the features are of the same encoder."""
+        return self.files.issuperset(index.files) and index.settings == self.settings
 
+    def add(self, index: Index, files: Sequence[str]) -> None:
+        """Add the features of more files, of which those of another encoder are passed over."""
         waiting: list[np.ndarray] = []
         for file in files:
-            found = [*records.read_shard(storage.join(self._output, "shards", file))]
+            found = self._records(f"shards/{file}")
             index.add(file, found, range(len(index), len(index) + len(found)))
-            waiting += (one.features for one in found)
+            waiting.extend(pooled([one.features for one in found]))
             if len(waiting) >= _SOME or (file == files[-1] and waiting):
                 index.vectors.extend(waiting, self._count)
                 waiting = []
+
+    def _records(self, file: str) -> list[FeatureRecord]:
+        from captioner import records
+
+        if shards.read_summary(self._output, file).settings != self.settings:
+            return []
+        return [*records.read_shard(storage.join(self._output, file))]
 
 
 def pooled(features: Sequence[np.ndarray]) -> np.ndarray:
     """Features of images, each of one place or of a grid of them: float32 [n, channels]."""
     means = [one.reshape(-1, one.shape[-1]).mean(axis=0, dtype=np.float32) for one in features]
-    return np.stack(means)
+    return np.stack(means) if means else np.zeros((0, 0), np.float32)
+
+
+def _data_files(output: str) -> frozenset[str]:
+    found = storage.walk(storage.join(output, "shards"))
+    return frozenset(storage.name(entry.uri) for entry in found)

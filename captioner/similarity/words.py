@@ -12,7 +12,9 @@ first, few texts have to be looked at.
 
 from __future__ import annotations
 
+import collections
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,7 +35,10 @@ _PICKING = 8
 
 
 class Weighted(NamedTuple):
-    """A text's words by their numbers, int32 [n], and their weights, float32 [n] of length 1."""
+    """A text's words by their numbers, int32 [n], and their weights, float32 [n].
+
+    The weights' length is 1, or less where the text has words besides.
+    """
 
     words: np.ndarray
     weights: np.ndarray
@@ -99,13 +104,15 @@ class WordVectors:
         self._by_word = self._by_text.T.tocsr()
 
     def of(self, texts: Sequence[str]) -> Iterator[Weighted]:
-        """Vectors of texts, by those of their words that a text which is held has."""
+        """Vectors of texts, of which only the words that are known can be compared."""
+        rarest = 1 + math.log(1 + len(self._items))  # the weight of a word that no text has
         for text in texts:
-            numbers = [self._numbers.get(word, -1) for word in corpora.words(text)]
-            known = [number for number in numbers if number >= 0 and self._is_held(number)]
-            words, counts = np.unique(np.array(known, np.int32), return_counts=True)
-            weights = counts * self._weigh.idf_[words] if known else counts
-            yield Weighted(words, weights / (np.linalg.norm(weights) or 1))
+            counts = collections.Counter(corpora.words(text))
+            known = {word: self._numbers[word] for word in counts if word in self._numbers}
+            words = np.array([*known.values()], np.int32)
+            weights = np.array([counts[word] for word in known]) * self._idf(words)
+            others = [count * rarest for word, count in counts.items() if word not in known]
+            yield Weighted(words, weights / (np.linalg.norm([*weights, *others]) or 1))
 
     def of_items(self, items: np.ndarray) -> Iterator[Weighted]:
         """Vectors of texts that are held."""
@@ -128,8 +135,10 @@ class WordVectors:
         starts = self._by_word.indptr
         counts = starts[one.words + 1] - starts[one.words]
         order = np.argsort(counts, kind="stable")
-        rest = np.sqrt(np.maximum(0, 1 - np.cumsum(one.weights[order] ** 2)))
-        first = order[: 1 + np.count_nonzero(rest >= least - ROUNDING)]
+        rest = np.sqrt(np.cumsum(one.weights[order[::-1]] ** 2)[::-1])  # from each word on
+        first = order[: np.count_nonzero(rest >= least - ROUNDING)]
+        if not len(first):
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
         if counts[first].sum() * _PICKING < counts.sum():
             return self._picked(one, one.words[first])
         vector = csr_matrix((one.weights, one.words, [0, len(one.words)]), (1, len(starts) - 1))
@@ -145,8 +154,8 @@ class WordVectors:
         weights[one.words] = one.weights
         return rows, self._by_text[rows] @ weights
 
-    def _is_held(self, word: int) -> bool:
-        return self._by_word.indptr[word] < self._by_word.indptr[word + 1]
+    def _idf(self, words: np.ndarray) -> np.ndarray:
+        return self._weigh.idf_[words] if len(words) and self._by_text.nnz else np.ones(len(words))
 
     def _counts(self) -> csr_matrix:
         """How often each word is in each text, held or not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -152,8 +153,10 @@ class Film:
                 if packet.stream is self._stream and packet.size:
                     self._decoding = packet.dts or self._decoding
                     yield packet
-        except _errors() as error:
-            problem = ImageError(Reason.TRUNCATED, f"the film breaks off: {error.strerror}")
+        except (_errors(), OSError, ValueError) as error:
+            if not _is_of_the_film(error):
+                raise
+            problem = ImageError(Reason.TRUNCATED, f"the film breaks off: {_said(error)}")
         except IndexError:  # PyAV's, at the end of a film in whose midst some sound began
             pass
         yield None
@@ -216,7 +219,9 @@ def _container(file: BinaryIO) -> av.container.InputContainer:
     only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": ""}
     try:
         return av.open(file, container_options=only, metadata_errors="replace", io_open=_refuse)
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if not _is_of_the_film(error):
+            raise
         message = "not a film that is read here, or one whose beginning or end is missing"
         raise ImageError(Reason.NOT_AN_IMAGE, message) from error
 
@@ -240,6 +245,16 @@ def _without_frames(damage: str) -> ImageError:
     if damage:
         return ImageError(Reason.CORRUPT, f"none of its frames can be decoded: {damage}")
     return ImageError(Reason.EMPTY, "there is no frame in the film")
+
+
+def _is_of_the_film(error: Exception) -> bool:
+    """Whether the film is to blame, and not its store: also for a place that no file can have."""
+    is_stores = isinstance(error, OSError) and error.errno != errno.EINVAL
+    return isinstance(error, _errors()) or not is_stores
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _errors() -> type[Exception]:

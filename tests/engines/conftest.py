@@ -155,3 +155,11 @@ def failures(output: Path) -> dict[str, str]:
     files = (output / "failures").iterdir()
     lines = [json.loads(line) for file in files for line in file.open()]
     return {line["id"]: line["reason"] for line in lines}
+
+
+def neighbours(directory: Path) -> dict[str, list[dict[str, Any]]]:
+    """The neighbours of each image that has any."""
+    assert json.loads((directory / "summary.json").read_text())["images"]["seen"] == 60
+    files = (directory / "neighbours").iterdir()
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return {row["id"]: row["neighbours"] for row in rows}

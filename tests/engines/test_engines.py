@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engines.conftest import LOCAL, Material, captions_of, failures, features, manifest
+from tests.engines.conftest import (
+    LOCAL,
+    Material,
+    captions_of,
+    failures,
+    features,
+    manifest,
+    neighbours,
+)
 from tests.engines.servers import Engine
 
 pytestmark = pytest.mark.engines
@@ -50,6 +58,14 @@ def test_captions_and_the_word_about_failures_are_the_same(
         assert log_probability == pytest.approx(expected[id][1], abs=1e-3)
     _check_manifest(material.root / "captions", output)
     assert "0 done now, 60 done before" in material.caption(LOCAL, output)
+
+
+def test_neighbours_are_the_same(engine: Engine, material: Material, output: Path) -> None:
+    command = ("neighbours", material.root / "captions", "--min-similarity", 0.2, "--output")
+    for where, name in ((LOCAL, "here"), (engine, "there")):
+        where.run(*command, output / name)
+    here, there = (neighbours(output / name) for name in ("here", "there"))
+    assert here == there and len(here) > 10
 
 
 def _check_manifest(expected: Path, found: Path) -> None:
