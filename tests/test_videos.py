@@ -175,17 +175,19 @@ def test_what_is_too_large_or_too_slow_is_named(tmp_path):
     assert reason(film, Limits(seconds=-1.0)) == Reason.TIMED_OUT
 
 
-@given(st.data())
-def test_whatever_the_bytes_a_film_ends(tmp_path_factory, data):
+@pytest.mark.parametrize(("ending", "codec"), [("mp4", "mpeg4"), ("wmv", "wmv2")])
+@given(data=st.data())
+def test_whatever_the_bytes_a_film_ends(tmp_path_factory, ending, codec, data):
     directory = tmp_path_factory.getbasetemp()
-    whole = directory / "whole.mp4"
+    whole = directory / f"whole.{ending}"
     if not whole.exists():
-        films.write(whole, [(RED, 1.0), (BLUE, 1.0)], movflags="faststart")
+        options = {"movflags": "faststart"} if ending == "mp4" else {}
+        films.write(whole, [(RED, 1.0), (BLUE, 1.0)], codec, **options)
     content = bytearray(whole.read_bytes())
     places = st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255))
     for place, byte in data.draw(st.lists(places, min_size=1, max_size=30)):
         content[place] = byte
-    spoiled = directory / "spoiled.mp4"
+    spoiled = directory / f"spoiled.{ending}"
     spoiled.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
         found = chosen(spoiled, 0.5)

@@ -23,5 +23,5 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     from captioner import subtitles
 
     count = subtitles.write(parsed.captions, parsed.output, parsed.format)
-    print(f"the subtitles of {count} films are in {parsed.output}")
+    print(f"{count} files of subtitles are in {parsed.output}")
     tell(parsed, {"directory": parsed.output, "films": count})
