@@ -28,13 +28,15 @@ _UNLIKE = {Reason.NOT_AN_IMAGE, Reason.CORRUPT}
 
 
 def check_paths(source: str, output: str) -> None:
-    """Refuse an input that isn't there or is empty, and an output inside the input.
+    """Refuse an input that isn't there or is empty, and an output that is a file or in the input.
 
     Raises:
         UserError: with what to do.
     """
     if _is_inside(output, source):
         raise UserError(f"{output}: is inside the input {source}; choose another --output")
+    if "://" not in output and os.path.isfile(output):
+        raise UserError(f"{output}: a file; --output is the directory that the results go to")
     if failed.output_of(source):
         return
     if listing.is_list(source):

@@ -159,6 +159,13 @@ def test_an_inventory_spares_the_looking_up(stub, photos: Path) -> None:
     assert stub.run(input=str(path))["images"]["done"] == 1
 
 
+def test_an_output_that_is_a_file_is_refused(stub, picture: Write) -> None:
+    picture(stub.input / "a.png")
+    stub.output.write_text("mine")
+    with pytest.raises(UserError, match="a file; --output is the directory"):
+        checking.check_paths(str(stub.input), str(stub.output))
+
+
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_a_list_without_images_is_refused(stub, text: str) -> None:
     (stub.input / "list.txt").write_text(text)
