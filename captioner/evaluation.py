@@ -131,10 +131,12 @@ class Evaluation:
     Args:
         comparisons: every image of the split that the run has tried, in the order of the ids.
         scores: of them.
+        others: how many images of other splits it has tried.
     """
 
     comparisons: tuple[Comparison, ...]
     scores: Scores
+    others: int = 0
 
     @functools.cached_property
     def cider_d(self) -> list[float]:
@@ -148,6 +150,8 @@ class Evaluation:
             f"{found.id}\n    {self._mark(found)}{found.caption or ''}\n    ({found.references[0]})"
             for found in self.sample(show)
         ]
+        if self.others:
+            lines.append(f"{self.others} images of other splits are left out (see --split)")
         return "\n".join([*lines, self.scores.as_text()])
 
     def _mark(self, found: Comparison) -> str:
@@ -193,7 +197,8 @@ def evaluate(
         for image in sorted(chosen, key=lambda image: image.id)
     )
     training = [words for image in collection for words in training_words(image)]
-    return Evaluation(comparisons, _scores(split, comparisons, training))
+    others = len(tried) - len(chosen)
+    return Evaluation(comparisons, _scores(split, comparisons, training), others)
 
 
 def compare(image: CaptionedImage, caption: str | None, language: str) -> Comparison:
@@ -216,7 +221,8 @@ def choose_split(found: Collection[str], asked: str | None = None) -> str:
 def nothing_to_score(output: str, references: str, split: str) -> UserError:
     """The error where no image of the split is in the output."""
     return UserError(
-        f"{output}: {references} has no captions for any image of it in the split '{split}'"
+        f"{output}: none of its images is in the split '{split}' of {references}; caption images "
+        "of that split, or choose another --split or --references"
     )
 
 

@@ -29,7 +29,7 @@ def parse(flags: Sequence[str]) -> PipelineOptions:
     except argparse.ArgumentError as error:
         raise UserError(str(error)) from error
     if unknown:
-        raise UserError(f"unknown flag: {unknown[0]} (see `captioner --help`)")
+        raise UserError(f"unknown flag: {unknown[0]} (see the verb's --help, or Beam's own flags)")
     runner = [] if known.runner else [f"--runner={LOCAL_RUNNER}"]
     return PipelineOptions([*flags, *runner])
 

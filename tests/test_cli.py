@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,24 @@ def test_numbers_that_make_no_sense_are_refused(capsys, images, tmp_path) -> Non
 def test_an_input_that_is_not_there_is_refused(capsys, tmp_path) -> None:
     said = _refused(capsys, "extract", "--input", tmp_path / "no", "--output", tmp_path / "out")
     assert "no such file or directory" in said
+
+
+def test_what_is_captioned_now_goes_into_no_directory(capsys, images) -> None:
+    one = next(images.iterdir())
+    assert "a directory; say --input" in _refused(capsys, "caption", images, "--model", "model")
+    for flags in (["--output", "out"], ["--format", "vtt"]):
+        assert "with --input" in _refused(capsys, "caption", one, "--model", "model", *flags)
+
+
+def test_a_command_that_is_stopped_says_so(tmp_path) -> None:
+    command = [sys.executable, "-m", "captioner", "scenes", "--count", "1000000", "--output"]
+    process = subprocess.Popen([*command, str(tmp_path / "out")], stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out").exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert said == "stopped; the same command goes on from what is done\n"
+    assert process.returncode == 130
 
 
 def test_an_empty_directory_is_refused(capsys, tmp_path) -> None:

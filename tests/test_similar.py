@@ -104,7 +104,7 @@ def test_mistakes_are_said_in_a_line(output, capsys, flags, mistake) -> None:
 def test_an_image_that_nobody_captions_is_a_mistake(output, tmp_path, picture, capsys) -> None:
     picture(tmp_path / "new.png")
     assert cli.main(["similar", str(output), "--image", str(tmp_path / "new.png")]) == 2
-    assert "not in the run; --model says what is in it" in capsys.readouterr().err
+    assert "not in the run; give --model" in capsys.readouterr().err
 
 
 # The index

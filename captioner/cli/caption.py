@@ -180,9 +180,13 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
 def _caption_now(parsed: argparse.Namespace) -> None:
     if not parsed.images:
         raise UserError("name an image, or a directory with --input and --output")
+    if parsed.output:
+        raise UserError("--output goes with --input; what is named is captioned on the terminal")
     for image in parsed.images:
         if not storage.exists(image):
-            raise UserError(f"{image}: no such image")
+            is_one = storage.is_directory(image)
+            reason = "a directory; say --input and --output" if is_one else "no such image"
+            raise UserError(f"{image}: {reason}")
     if parsed.split:
         raise UserError("--split goes with --input FEATURES")
     if parsed.attention:
@@ -193,8 +197,8 @@ def _caption_now(parsed: argparse.Namespace) -> None:
         from captioner.cli import film
 
         return film.caption_now(parsed)
-    if parsed.every or parsed.scenes:
-        raise UserError("--every and --scenes are for a film")
+    if parsed.every or parsed.scenes or parsed.format:
+        raise UserError("--every, --scenes and --format are for a film, or go with --input")
     from captioner.model import Captioner
     from captioner.search import SearchOptions
 

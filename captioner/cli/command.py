@@ -8,10 +8,12 @@ import errno
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from captioner import __version__
 from captioner.cli import (
@@ -50,6 +52,7 @@ exit status:
   2  a mistake that you can mend: it is said in one line
   3  the job came to its end, with more failures than --max-failures allows
   4  verify found something, or write-back could not write every caption
+  130  stopped by Ctrl-C; the same command goes on from what is done
 any other status is a fault of ours, with a traceback
 """
 # What a user can mend: a full disk, a path that can't be written or is of the wrong kind, a bucket
@@ -93,7 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if others and not parsed.takes_beam_flags:
             raise UserError(f"unknown argument: {others[0]} (see `captioner {parsed.verb} --help`)")
         _run(parsed, others)
+    except KeyboardInterrupt:
+        _stop()
     except Exception as error:
+        if _is_interrupt(error):
+            _stop()
         mistake = _mendable(error)
         if mistake is None:
             raise
@@ -108,6 +115,23 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     is_free = getattr(parsed, "json", None) != "-"
     with contextlib.nullcontext() if is_free else contextlib.redirect_stdout(sys.stderr):
         parsed.run(parsed, flags)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether the user stopped the command; engines wrap what reaches their workers."""
+    seen: set[int] = set()
+    while error and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _stop() -> NoReturn:
+    """End at once: an engine's threads and a network's would hold up or abort an orderly end."""
+    print("stopped; the same command goes on from what is done", file=sys.stderr, flush=True)
+    os._exit(128 + signal.SIGINT)
 
 
 def _mendable(error: BaseException | None) -> UserError | None:

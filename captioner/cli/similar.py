@@ -27,7 +27,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command."""
     summary = "Find the images of a run that are like an image or a text."
     example = (
-        "captioner similar captions/ --id photos/1.jpg\n"
+        "captioner similar captions/ --id 1.jpg\n"
         "captioner similar captions/ --text 'a dog in the snow' --top 20 --min-similarity 0.5\n"
         "captioner similar captions/ --image new.jpg --model model/\n"
         "captioner similar features/ --image new.jpg"
@@ -133,7 +133,7 @@ def _features(parsed: argparse.Namespace) -> np.ndarray:
 def _caption(parsed: argparse.Namespace) -> str:
     """What the model says of an image that the run hasn't."""
     if not parsed.model:
-        raise UserError(f"{parsed.image}: not in the run; --model says what is in it")
+        raise UserError(f"{parsed.image}: not in the run; give --model, to say what is in it")
     from captioner.model import Captioner
 
     captioner = Captioner.load(*parsed.model, batch_size=1, engine="tensorflow")

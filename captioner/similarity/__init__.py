@@ -123,7 +123,9 @@ class Similar:
         """
         row = self._images.row("id", id)
         if row is None:
-            raise UserError(f"{id}: no image of this id is in the output")
+            raise UserError(
+                f"{id}: no image of this id is in the output; ids are paths below its --input"
+            )
         (near,) = self._near_items(self._images.item(row), top, least)
         return _but(id, self._images_of(near, top + 1), top)
 
