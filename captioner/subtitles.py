@@ -14,7 +14,7 @@ from captioner.errors import UserError
 from captioner.videos import EVERY, Stretch
 from captioner.videos.writing import SUBTITLES
 
-_LONGEST = 80  # characters of a film's name that its file's name has
+_LONGEST = 80  # bytes of a film's name that its file's name has
 
 
 def write(output: str, directory: str, format: str) -> int:
@@ -49,7 +49,8 @@ def file_name(film: str, format: str) -> str:
 
     So it leads nowhere whatever the film is called, and no two films have the same.
     """
-    name = re.sub(r"[^\w.-]+", "_", storage.name(film)).strip("._")[:_LONGEST]
+    name = re.sub(r"[^\w.-]+", "_", storage.name(film)).strip("._")
+    name = name.encode()[:_LONGEST].decode(errors="ignore")
     return f"{name}-{hashlib.sha256(film.encode()).hexdigest()[:8]}.{format}"
 
 

@@ -152,7 +152,7 @@ def test_what_is_no_index_of_the_output_is_made_anew(output) -> None:
     Similar.of(str(output))
     file = output / "similar/words.zip"
     whole = file.read_bytes()
-    for broken in (b"", whole[:-30], whole.replace(b'"format": 1', b'"format": 9')):
+    for broken in (b"", b"PK", whole[:-30], whole.replace(b'"format": 1', b'"format": 9')):
         file.write_bytes(broken)
         compare(output)
 

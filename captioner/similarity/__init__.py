@@ -8,7 +8,7 @@ directory ``similar``, and what came since is added to it. Needs the extra ``[si
 from __future__ import annotations
 
 import itertools
-import zipfile
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -163,7 +163,7 @@ class Similar:
             for item, cosine in near
             for image in self._images.of(item, top)
         )
-        return [*itertools.islice(found, top)]
+        return [*itertools.islice(found, min(top, sys.maxsize))]
 
 
 def _but(id: str, found: list[Neighbour], top: int) -> list[Neighbour]:
@@ -175,10 +175,12 @@ def _file(output: str, source: Source) -> str:
 
 
 def _kept(file: str, source: Source) -> Index | None:
-    """The index that a file has; None where there is none of this version that is whole."""
+    """The index that a file has; None where there is none of this version, whole and readable."""
     if not storage.exists(file):
         return None
     try:
         return Index.from_bytes(storage.read_bytes(file), source.load)
-    except (ValueError, KeyError, RuntimeError, zipfile.BadZipFile):
+    except UserError:
+        raise
+    except Exception:  # whatever is wrong with it, or with the right to read it: it is made anew
         return None

@@ -217,11 +217,12 @@ def test_where_a_frame_failed_nothing_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "film", ["../../x.mp4", "/etc/x.mp4", "a\\..\\x.mp4", "\n\0é<&.mp4", ".mp4"]
+    "film", ["../../x.mp4", "/etc/x.mp4", "a\\..\\x.mp4", "\n\0é<&.mp4", ".mp4", "𠀀" * 62 + ".mp4"]
 )
 def test_subtitles_names_lead_nowhere(film):
     name = subtitles.file_name(film, "vtt")
     assert re.fullmatch(r"[\w.-]+-[0-9a-f]{8}\.vtt", name) and not name.startswith(".")
+    assert len(name.encode()) < 255
     assert subtitles.file_name(film + "x", "vtt") != name
     assert videos.frame_of(videos.id_of(film, 1.5)) == (film, 1.5)
 
