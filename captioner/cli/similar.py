@@ -104,14 +104,16 @@ def load(parsed: argparse.Namespace) -> Similar:
 
 def _asked(parsed: argparse.Namespace, similar: Similar) -> tuple[str, list[Neighbour]]:
     """What was asked for, in words, and the images that are like it."""
+    from captioner.similarity import FEATURES
+
     bounds = (parsed.top, parsed.min_similarity)
     image = similar.image_at(parsed.image) if parsed.image else None
     id = image.id if image else parsed.id
     if id is not None:
         found = similar.like_image(id, *bounds)
-        image = similar.image(id)
+        image = image or similar.image(id)
         return image.caption or id, found
-    if similar.by == "features":
+    if similar.by == FEATURES:
         return parsed.image, similar.like(_features(parsed), *bounds)
     text = _caption(parsed) if parsed.image else parsed.text
     return text, similar.like(text, *bounds)
