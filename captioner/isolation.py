@@ -4,7 +4,9 @@ The child is `python -m captioner.isolation FD`: a fresh interpreter, since to f
 threads isn't safe, and one that imports the user's program again isn't wanted. Parent and child
 talk over a pair of sockets. A message is the length of its header and of its body, each of four
 bytes, big-endian; the header, JSON; the body, bytes. A request is `{"size", "limits"}` and the
-file, the answer `{"width", "height"}` and the pixels, or `{"reason", "message"}`.
+file, the answer `{"width", "height"}` and the pixels, or `{"reason", "message"}`. For a frame of a
+film it is `{"size", "limits", "film", "seconds"}`, and before the answer come `{"goes_on": true}`,
+while the frames before it are decoded.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +76,11 @@ class IsolatedDecoder:
         return self._decode({"size": size}, data)
 
     def decode_frame(self, film: str, seconds: float, size: int) -> DecodedImage:
-        """The same as `videos.frame_at`.
+        """The same as `videos.frame_at`. The limit of time is from one frame to the next.
 
         Raises:
-            ImageError, OSError: as `decode`; also for what the store fails with.
+            ImageError: as `decode`; the store's errors too, for the reason `unreadable`.
+            OSError: as `decode`.
         """
         return self._decode({"film": film, "seconds": seconds, "size": size}, b"")
 
@@ -170,7 +173,10 @@ class _Child:
         try:
             limits = dataclasses.asdict(self._limits)
             _send(self._socket, {**request, "limits": limits}, data, deadline)
-            return _receive(self._socket, deadline)
+            answer, body = _receive(self._socket, deadline)
+            while "goes_on" in answer:
+                answer, body = _receive(self._socket, time.monotonic() + seconds)
+            return answer, body
         except TimeoutError:
             message = f"decoding it took over {seconds:g} seconds"
             raise ImageError(Reason.TIMED_OUT, message) from None
@@ -264,10 +270,25 @@ def main(descriptor: int) -> None:
             request, data = _receive(connection)
         except EOFError:
             return
-        # Where the parent is gone and the decoder holds the interpreter, this is what ends it.
-        signal.alarm(int(request["limits"]["seconds"]) + 10)
-        _send(connection, *_answer(request, data))
+        goes_on = _goes_on(connection, request["limits"]["seconds"])
+        _send(connection, *_answer(request, data, goes_on))
         signal.alarm(0)
+
+
+def _goes_on(connection: socket.socket, seconds: float) -> Callable[[], None]:
+    """What tells the parent, at each frame, that a film's decoding goes on; not all too often."""
+    # Where the parent is gone and the decoder holds the interpreter, this is what ends it.
+    signal.alarm(int(seconds) + 10)
+    told = time.monotonic()
+
+    def tell() -> None:
+        nonlocal told
+        if time.monotonic() - told > seconds / 10:
+            told = time.monotonic()
+            signal.alarm(int(seconds) + 10)
+            _send(connection, {"goes_on": True}, b"")
+
+    return tell
 
 
 def _end_with_parent(connection: socket.socket) -> None:
@@ -277,9 +298,11 @@ def _end_with_parent(connection: socket.socket) -> None:
     os._exit(0)
 
 
-def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def _answer(
+    request: dict[str, Any], data: bytes, goes_on: Callable[[], None]
+) -> tuple[dict[str, Any], bytes]:
     try:
-        decoded = _decoded(request, data)
+        decoded = _decoded(request, data, goes_on)
     except ImageError as error:
         return {"reason": error.reason, "message": str(error)}, b""
     except (OSError, UserError) as error:  # a film is read here, from wherever it is
@@ -289,9 +312,9 @@ def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
     return {"width": decoded.width, "height": decoded.height}, decoded.pixels.tobytes()
 
 
-def _decoded(request: dict[str, Any], data: bytes) -> DecodedImage:
+def _decoded(request: dict[str, Any], data: bytes, goes_on: Callable[[], None]) -> DecodedImage:
     if "film" in request:
-        return videos.frame_at(request["film"], request["seconds"], request["size"])
+        return videos.frame_at(request["film"], request["seconds"], request["size"], goes_on)
     return images.decode(data, request["size"], Limits(**request["limits"]))
 
 

@@ -66,6 +66,11 @@ class Clock:
     def __exit__(self, *exception: object) -> None:
         self._started = None
 
+    def restart(self) -> None:
+        """Count from now on, as what goes on has come a step further; nothing if it doesn't run."""
+        if self._started is not None:
+            self._started = time.monotonic()
+
     def left(self) -> float:
         """Seconds until it has taken too long, if it began now where it has not begun."""
         started = self._started

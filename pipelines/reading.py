@@ -231,9 +231,9 @@ def read_frames(
     """Frames of one film, in their order: it is decoded once, from shortly before the first on.
 
     Args:
-        clock: runs while one of them is decoded.
+        clock: runs while one of them is decoded, anew from each frame of the film on.
     """
-    frames = decoded_frames(references, image_size)
+    frames = decoded_frames(references, image_size, clock.restart)
 
     def decoded(_: Item) -> DecodedImage:
         with clock:
@@ -243,13 +243,13 @@ def read_frames(
 
 
 def decoded_frames(
-    references: Sequence[Reference], image_size: int
+    references: Sequence[Reference], image_size: int, on_frame: Callable[[], None]
 ) -> Iterator[DecodedImage | Exception]:
     """Frames of one film, each as `videos.frame_at` has it, or what it raises."""
     film = film_of(references[0])
     times = [videos.seconds_of(reference.uri, film) for reference in references]
     try:
-        with videos.opened(film) as opened:
+        with videos.opened(film, on_frame=on_frame) as opened:
             for frame, problem in videos.at_times(opened, times):
                 yield problem or decoded_or_error(frame, image_size)
     except Exception as error:  # a store's own are many

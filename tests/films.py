@@ -36,13 +36,19 @@ def write_pictures(
     codec: str = "mpeg4",
     rotation: int | None = None,
     container_options: dict[str, str] | None = None,
+    **coder: object,
 ) -> Path:
-    """A film of pictures, each from its time on, in units of 1 / `RATE` seconds."""
+    """A film of pictures, each from its time on, in units of 1 / `RATE` seconds.
+
+    Args:
+        coder: attributes of FFmpeg's encoder.
+    """
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height = pictures[0].size if pictures else SIZE
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.gop_size = RATE
+        for name, value in {"gop_size": RATE, **coder}.items():
+            setattr(stream.codec_context, name, value)
         if rotation is not None:
             stream.set_display_rotation(rotation)
         container.start_encoding()
@@ -52,6 +58,17 @@ def write_pictures(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def of_one_keyframe(path: Path) -> Path:
+    """Ten seconds of noise, half a megabyte, that can be decoded from the beginning alone."""
+    noise = np.random.default_rng(0)
+    pictures = [
+        Image.fromarray(noise.integers(0, 255, (48, 64, 3), np.uint8), "RGB")
+        for _ in range(10 * RATE)
+    ]
+    one = {"gop_size": 1000, "bit_rate": 1_000_000, "options": {"sc_threshold": "1000000000"}}
+    return write_pictures(path, pictures, range(len(pictures)), **one)
 
 
 def colour_of(pixels: np.ndarray) -> tuple[int, int, int] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from captioner import images, isolation
+from captioner import images, isolation, videos
 from captioner.images import ImageError, Limits, Reason
 from captioner.isolation import IsolatedDecoder
 from tests import odd_images
@@ -144,6 +144,33 @@ def test_what_takes_too_long_is_ended(child: Child) -> None:
     assert child.reason(b"hang") is Reason.TIMED_OUT
     assert not is_running(child.processes()[-1])
     child.decoder.close()
+
+
+SLOWLY = """
+import io, sys, time
+from captioner import isolation, storage
+
+class Slow(io.FileIO):
+    def read(self, *arguments):
+        time.sleep(0.4)
+        return super().read(*arguments)
+
+storage.open = Slow
+isolation.main(int(sys.argv[1]))
+"""
+
+
+def test_a_far_frame_of_a_film_may_take_its_time(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from tests import films
+
+    film = films.of_one_keyframe(tmp_path / "film.mp4")
+    decoder = IsolatedDecoder(Limits(seconds=3.0), (sys.executable, "-c", SLOWLY))
+    began = time.monotonic()
+    frame = decoder.decode_frame(str(film), 9.0, 16)
+    assert time.monotonic() - began > 3.0, "else this shows nothing"
+    decoder.close()
+    assert np.array_equal(frame.pixels, videos.frame_at(str(film), 9.0, 16).pixels)
 
 
 def test_one_child_serves_image_after_image_and_a_crash_brings_a_fresh_one(child: Child) -> None:

@@ -6,6 +6,8 @@ A frame's id is that of its film with a media fragment behind, as `id_of` writes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from captioner.images import DecodedImage
 from captioner.videos.choosing import EVERY, Chosen, at_times, by_interval, by_scene
 from captioner.videos.films import LIMITS, Film, opened
@@ -36,14 +38,19 @@ __all__ = [
 ]
 
 
-def frame_at(uri: str, seconds: float, size: int) -> DecodedImage:
+def frame_at(
+    uri: str, seconds: float, size: int, on_frame: Callable[[], None] = lambda: None
+) -> DecodedImage:
     """What is shown in a film at a time; as `images.decode` has an image.
+
+    Args:
+        on_frame: is called at each frame that is decoded on the way.
 
     Raises:
         ImageError: it can't be told.
         OSError, UserError: see `opened`.
     """
-    with opened(uri) as film:
+    with opened(uri, on_frame=on_frame) as film:
         frame, problem = next(at_times(film, [seconds]))
         if frame is None:
             raise problem

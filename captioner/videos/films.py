@@ -11,7 +11,7 @@ import collections
 import contextlib
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from captioner import storage
@@ -39,6 +39,7 @@ class Film:
     Args:
         container: PyAV's.
         limits: of its pixels, and of the seconds from one frame to the next.
+        on_frame: is called at each frame that was decoded.
 
     Attributes:
         seconds: its length as its file says; 0 where it doesn't.
@@ -49,11 +50,17 @@ class Film:
         ImageError: there is no film in it, or too large a one.
     """
 
-    def __init__(self, container: av.container.InputContainer, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        limits: Limits = LIMITS,
+        on_frame: Callable[[], None] = lambda: None,
+    ) -> None:
         import av
 
         self._container = container
         self._limits = limits
+        self._on_frame = on_frame
         self._stream = _video(container)
         coder = self._stream.codec_context
         limits.check_size(coder.width, coder.height)
@@ -138,6 +145,7 @@ class Film:
         began = time.monotonic()
         for packet in self._packets():
             for frame in self._decode(packet):
+                self._on_frame()
                 yield frame
                 began = time.monotonic()
             if time.monotonic() - began > self._limits.seconds:
@@ -199,8 +207,10 @@ class Film:
 
 
 @contextlib.contextmanager
-def opened(uri: str, limits: Limits = LIMITS) -> Iterator[Film]:
-    """The film at `uri`, for the length of a `with` block.
+def opened(
+    uri: str, limits: Limits = LIMITS, on_frame: Callable[[], None] = lambda: None
+) -> Iterator[Film]:
+    """The film at `uri`, for the length of a `with` block; see `Film`.
 
     Raises:
         ImageError: it is none, or can't be read as one.
@@ -208,7 +218,7 @@ def opened(uri: str, limits: Limits = LIMITS) -> Iterator[Film]:
         UserError: PyAV is not installed.
     """
     with storage.open(uri) as file, _container(file) as container:
-        yield Film(container, limits)
+        yield Film(container, limits, on_frame)
 
 
 def _container(file: BinaryIO) -> av.container.InputContainer:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ pytest.importorskip("av")
 from captioner import captions, cli, isolation, listing, storage, subtitles, videos
 from captioner.errors import UserError
 from captioner.images import ImageError, Reason
+from captioner.tasks import Reference, Task
+from pipelines.reading import ReadTasks
 from tests import films
 from tests.conftest import StubJob
 from tests.films import BLUE, GREEN, RED
@@ -107,13 +111,38 @@ def test_a_frame_is_the_same_however_it_is_come_to(tmp_path, ending):
     for chosen in (times, times[3:9], times[20:], times[::7]):
         with videos.opened(film) as opened:
             found = [frame.decode(16) for frame, _ in videos.at_times(opened, chosen)]
-        for time, one in zip(chosen, found, strict=True):
-            assert (one.pixels == one_pass[times.index(time)].pixels).all(), time
+        for seconds, one in zip(chosen, found, strict=True):
+            assert (one.pixels == one_pass[times.index(seconds)].pixels).all(), seconds
     alone = videos.frame_at(film, times[11], 16)
     isolated = isolation.shared().decode_frame(film, times[11], 16)
     isolation.shared().close()
     assert (alone.pixels == one_pass[11].pixels).all()
     assert (isolated.pixels == alone.pixels).all()
+
+
+class Slow(io.FileIO):
+    """A file that takes a quarter of a second a read."""
+
+    def read(self, *arguments: int) -> bytes:
+        time.sleep(0.25)
+        return super().read(*arguments)
+
+
+def test_frames_far_behind_a_keyframe_may_take_their_time(stub, monkeypatch):
+    film = films.of_one_keyframe(stub.input / "film.mp4")
+    ids = [videos.id_of(str(film), seconds) for seconds in (8.0, 9.0)]
+    references = [Reference(id, id, "1:1", str(film)) for id in ids]
+    job = stub.job()
+    task = Task.of(references, job.settings).publish(job.plan, "images-00000")
+    read = ReadTasks(job, 16, seconds=1.5)
+    read.setup()
+    began = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "open", Slow)
+        patch.setattr(isolation, "shared", None)  # for no frame is a child asked
+        items = list(read.process(task))
+    assert time.monotonic() - began > 1.5, "else this shows nothing"
+    assert [item.problem for item in items] == [None, None]
 
 
 def test_a_suspected_film_is_decoded_elsewhere(stub, picture):
