@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from captioner import shards, storage
+from captioner import shards, storage, videos
 from captioner.tasks import Reference, twin_id
 from pipelines.job import Job
 
@@ -74,12 +74,16 @@ def references_of(
 def named(id: str, found: dict[str, tuple], root: str) -> dict[str, tuple]:
     """Files that share an id (by URI), each by an id of its own.
 
-    The one that is called so has the id, or the first. The others have it with a hash behind.
+    The one that is called so has the id, or the first. The others have it with a hash behind; all
+    frames of a film with the same.
     """
     if len(found) == 1:
         return dict.fromkeys([id], *found.values())
     names = {uri: uri.removeprefix(storage.join(root, "")) for uri in found}
     first = min(found, key=lambda uri: (names[uri] != id, uri))
+    for uri, (_, _, source, _) in found.items():
+        if videos.is_video(source):
+            names[uri] = source.removeprefix(storage.join(root, ""))
     return {id if uri == first else twin_id(id, names[uri]): place for uri, place in found.items()}
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,32 @@ def test_each_film_has_its_subtitles(tmp_path, picture, capsys):
     ]
     assert "00:00:02.000 --> 00:00:06.000" in first.read_text()
     assert cues(second) == [("00:00:00.000", said["b/trip one.mp4#t=0.0"])]
+
+
+def test_of_a_film_that_was_replaced_only_what_it_shows_now_is_said(tmp_path):
+    job = CaptionJob(tmp_path)
+    films.write(job.input / "film.mp4", [(RED, 6.0)])
+    films.write(job.input / "other.mp4", [(RED, 6.0)])
+    job.run(every=1.0)
+    films.write(job.input / "film.mp4", [(GREEN, 2.0), (BLUE, 2.0)])
+    job.run(every=2.0)
+    assert len(job.results()) == 12
+    subtitles.write(str(job.output), str(tmp_path / "to"), "vtt")
+    now, other = (
+        tmp_path / "to" / subtitles.file_name(f"{film}.mp4", "vtt") for film in ("film", "other")
+    )
+    assert "00:00:06.000" in other.read_text()
+    assert "00:00:04.000" in now.read_text() and "00:00:06.000" not in now.read_text()
+
+
+def test_films_whose_names_are_the_same_to_readers_have_their_own_subtitles(tmp_path):
+    job = CaptionJob(tmp_path)
+    for form in ("NFC", "NFD"):
+        films.write(job.input / unicodedata.normalize(form, "é.mp4"), SCENES)
+    job.run()
+    frames = [videos.frame_of(id) for id in job.results()]
+    assert len(frames) == 6 and len({film for film, _ in frames}) == 2
+    assert subtitles.write(str(job.output), str(tmp_path / "to"), "vtt") == 2
 
 
 def test_where_a_frame_failed_nothing_is_said(tmp_path):
