@@ -11,13 +11,13 @@ from keras import ops
 from captioner.decoders import State
 from captioner.search.constraints import Constraints
 from captioner.search.ensemble import AnyDecoder
+from captioner.search.growing import grow
 from captioner.vocabulary import END, PADDING, START
 
 
 class _Beams(NamedTuple):
     """The hypotheses of each image, best first: images x width are the rows of the decoder."""
 
-    index: Any  # int32 [], words so far
     last: Any  # int32 [batch, width], the word read last
     log_probability: Any  # float32 [batch, width], -inf where there is no hypothesis
     tokens: Any  # int32 [batch * width, max_length]
@@ -40,7 +40,7 @@ def beam_search(
     In each step every hypothesis is extended by every word, and the `width` best go on. They are
     ranked by log-probability over ((5 + length) / 6) ** length_penalty (Wu et al., "Google's
     neural machine translation system", 2016, equation 14, without coverage), the end counting as
-    a word. A hypothesis that has ended stays in its place, and all stop when every one has ended.
+    a word. A hypothesis that has ended stays in its place, and an image's stop when every one has.
 
     Args:
         decoder: what knows the next word's logits.
@@ -63,23 +63,21 @@ def beam_search(
     batch = ops.shape(features)[0]
     constraints = constraints or Constraints()
 
-    def advance(*beams: Any) -> _Beams:
-        before = _Beams(*beams)
-        return _advance(decoder, memory, before, length_penalty, temperature, constraints)
+    def advance(memory: State, index: Any, beams: _Beams) -> _Beams:
+        return _advance(decoder, memory, index, beams, length_penalty, temperature, constraints)
 
-    def going_on(*beams: Any) -> Any:
-        return ops.any(_open(_Beams(*beams)))
+    def is_open(beams: _Beams) -> Any:
+        return ops.any(_open(beams), axis=1)
 
     first = np.full((1, width), -np.inf, "float32")
     first[0, 0] = 0  # one hypothesis, or all would stay the same
     beams = _Beams(
-        index=ops.zeros((), "int32"),
         last=ops.full((batch, width), start, "int32"),
         log_probability=ops.tile(first, (batch, 1)),
         tokens=ops.full((batch * width, max_length), PADDING, "int32"),
         state=keras.tree.map_structure(lambda value: ops.repeat(value, width, axis=0), state),
     )
-    found = _Beams(*ops.while_loop(going_on, advance, beams, maximum_iterations=max_length))
+    found = grow(advance, is_open, memory, beams, max_length)
     tokens = ops.reshape(found.tokens, (batch, width, max_length))
     exists = ops.isfinite(found.log_probability)
     return ops.where(exists[..., None], tokens, PADDING), found.log_probability
@@ -101,16 +99,17 @@ def scores(tokens: Any, log_probability: Any, length_penalty: float) -> Any:
 def _advance(
     decoder: AnyDecoder,
     memory: State,
+    index: Any,
     beams: _Beams,
     length_penalty: float,
     temperature: float,
     constraints: Constraints,
 ) -> _Beams:
-    """Extend every hypothesis by every word and keep the best."""
+    """Extend every hypothesis, of `index` words, by every word and keep the best."""
     batch, width = ops.shape(beams.last)
     logits, state = decoder.step(memory, beams.state, ops.reshape(beams.last, (-1,)))
     size = logits.shape[-1]
-    allowed = constraints.allowed(beams.tokens, beams.index, size)
+    allowed = constraints.allowed(beams.tokens, index, size)
     words = ops.where(allowed, ops.log_softmax(logits / temperature), -np.inf)
     words = _after_the_end(ops.reshape(words, (batch, width, size)), _open(beams))
     extended = beams.log_probability[..., None] + words
@@ -122,9 +121,8 @@ def _advance(
         lambda value: ops.take(value, rows, axis=0), (beams.tokens, state)
     )
     last = ops.cast(chosen % size, "int32")
-    here = ops.arange(tokens.shape[1]) == beams.index
+    here = ops.arange(tokens.shape[1]) == index
     return _Beams(
-        index=beams.index + 1,
         last=last,
         log_probability=ops.take_along_axis(ops.reshape(extended, (batch, -1)), chosen, axis=1),
         tokens=ops.where(here, ops.reshape(last, (-1, 1)), tokens),

@@ -10,13 +10,13 @@ from keras import ops
 from captioner.decoders import State
 from captioner.search.constraints import Constraints
 from captioner.search.ensemble import AnyDecoder
+from captioner.search.growing import grow
 from captioner.vocabulary import END, PADDING, START
 
 
 class _Samples(NamedTuple):
     """What was drawn so far: images x samples are the rows."""
 
-    index: Any  # int32 [], words so far
     last: Any  # int32 [rows], the word read last
     log_probability: Any  # float32 [rows]
     tokens: Any  # int32 [rows, max_length]
@@ -59,25 +59,24 @@ def sample(
     numbers = ops.reshape(uniforms, (rows, max_length))
     constraints = constraints or Constraints()
 
-    def advance(*samples: Any) -> _Samples:
-        drawn = _Samples(*samples)
+    def advance(known: tuple[State, Any], index: Any, drawn: _Samples) -> _Samples:
+        memory, numbers = known
         logits, after = decoder.step(memory, drawn.state, drawn.last)
-        allowed = constraints.allowed(drawn.tokens, drawn.index, logits.shape[-1])
+        allowed = constraints.allowed(drawn.tokens, index, logits.shape[-1])
         scores = ops.where(allowed, logits / temperature, -float("inf"))
-        words = _draw(scores, ops.take(numbers, drawn.index, axis=1), top_k, top_p)
-        return _extend(drawn, words, ops.log_softmax(logits), after)
+        words = _draw(scores, ops.take(numbers, index, axis=1), top_k, top_p)
+        return _extend(drawn, index, words, ops.log_softmax(logits), after)
 
-    def going_on(*samples: Any) -> Any:
-        return ops.any(_open(_Samples(*samples)))
+    def is_open(drawn: _Samples) -> Any:
+        return ops.any(ops.reshape(_open(drawn), (-1, count)), axis=1)
 
     first = _Samples(
-        index=ops.zeros((), "int32"),
         last=ops.full((rows,), start, "int32"),
         log_probability=ops.zeros((rows,), "float32"),
         tokens=ops.full((rows, max_length), PADDING, "int32"),
         state=keras.tree.map_structure(lambda value: ops.repeat(value, count, axis=0), state),
     )
-    drawn = _Samples(*ops.while_loop(going_on, advance, first, maximum_iterations=max_length))
+    drawn = grow(advance, is_open, (memory, numbers), first, max_length)
     tokens = ops.reshape(drawn.tokens, (batch, count, max_length))
     return tokens, ops.reshape(drawn.log_probability, (batch, count))
 
@@ -87,13 +86,14 @@ def _open(samples: _Samples) -> Any:
     return ops.logical_and(samples.last != END, samples.last != PADDING)
 
 
-def _extend(samples: _Samples, words: Any, log_probability: Any, state: State) -> _Samples:
-    """The samples with a word more: what has ended gets padding."""
+def _extend(
+    samples: _Samples, index: Any, words: Any, log_probability: Any, state: State
+) -> _Samples:
+    """The samples, of `index` words, with a word more: what has ended gets padding."""
     words = ops.where(_open(samples), words, PADDING)
     gained = ops.take_along_axis(log_probability, words[:, None], axis=1)[:, 0]
-    here = ops.arange(samples.tokens.shape[1]) == samples.index
+    here = ops.arange(samples.tokens.shape[1]) == index
     return _Samples(
-        index=samples.index + 1,
         last=words,
         log_probability=samples.log_probability + ops.where(_open(samples), gained, 0.0),
         tokens=ops.where(here, words[:, None], samples.tokens),
