@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import re
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from captioner import captions, shards, storage, videos
+from captioner.captions import CaptionRecord
 from captioner.errors import UserError
 from captioner.videos import EVERY, Stretch
 from captioner.videos.writing import SUBTITLES
@@ -52,39 +53,44 @@ def file_name(film: str, format: str) -> str:
 
 
 def _films(output: str) -> dict[str, list[Stretch]]:
-    """The frames that have a caption, by their film's id."""
-    films: dict[str, list[Stretch]] = defaultdict(list)
-    replaced: set[str] | None = None
-    for record in captions.read(output):
+    """The frames that have a caption, by their film's id; of its newest version only."""
+    newest = captions.outcomes(output)
+    frames: dict[str, list[CaptionRecord]] = defaultdict(list)
+    for record in captions.standing(output, newest):
         if frame := videos.frame_of(record.id):
-            replaced = _replaced(output) if replaced is None else replaced
-            film, start = frame
-            if record.id not in replaced:
-                films[film].append(Stretch(start, start, record.caption, record.log_probability))
-    return films
+            frames[frame[0]].append(record)
+    stamps = _stamps(output, newest) if frames else {}
+    return {film: [*map(_from, _latest(records, stamps))] for film, records in frames.items()}
 
 
-def _replaced(output: str) -> set[str]:
-    """The frames of which only an earlier version of their film is known, by its stamp."""
-    films: dict[str, tuple[str, str]] = {}
-    frames: dict[str, tuple[str, str]] = {}
+def _stamps(output: str, newest: dict[str, str]) -> dict[str, str]:
+    """The version of the film that each frame is of, by the frame's id; empty where unknown."""
+    stamps = {}
     for summary, outcomes in map(shards.read_index, shards.finished(output)):
         for outcome in outcomes:
-            frame = videos.frame_of(outcome.id)
-            # The stamp of features, which is their hash, tells nothing of the film.
-            if frame and outcome.stamp != outcome.content_hash:
-                seen = (summary.run, outcome.stamp)
-                films[frame[0]] = max(seen, films.get(frame[0], seen))
-                frames[outcome.id] = max(seen, frames.get(outcome.id, seen))
-    newest = {film: stamp for film, (_, stamp) in films.items()}
-    return {id for id, (_, stamp) in frames.items() if stamp != newest[videos.frame_of(id)[0]]}
+            if newest[outcome.id] == summary.task and videos.frame_of(outcome.id):
+                # Captions of features have the frame's own hash for a stamp.
+                is_films = outcome.stamp != outcome.content_hash
+                stamps[outcome.id] = outcome.stamp if is_films else ""
+    return stamps
+
+
+def _latest(frames: Sequence[CaptionRecord], stamps: dict[str, str]) -> Iterator[CaptionRecord]:
+    """Those of a film's frames that are of the version which was captioned last."""
+    latest = stamps[max(frames, key=lambda record: record.run).id]
+    return (record for record in frames if stamps[record.id] == latest)
+
+
+def _from(record: CaptionRecord) -> Stretch:
+    _, start = videos.frame_of(record.id)
+    return Stretch(start, start, record.caption, record.log_probability)
 
 
 def _up_to_next(frames: Iterable[Stretch]) -> Iterator[Stretch]:
-    """Stretches that end where the next starts, but where one is missing: it was no frame."""
+    """Frames as stretches that last until the next one, or for as long where it has no caption."""
     starts = sorted(frames, key=lambda frame: frame.start)
     gaps = [other.start - one.start for one, other in itertools.pairwise(starts)]
-    usual = statistics.median(gaps) if gaps else EVERY
-    for frame, gap in itertools.zip_longest(starts, gaps, fillvalue=usual):
-        end = frame.start + (gap if gap < 1.5 * usual else usual)
-        yield Stretch(frame.start, end, frame.caption, frame.log_probability)
+    every = min(gaps, default=EVERY)
+    for frame, following in itertools.zip_longest(starts, starts[1:]):
+        is_next = following and following.start - frame.start < 1.5 * every
+        yield dataclasses.replace(frame, end=following.start if is_next else frame.start + every)

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from captioner import corpora, listing, records, storage
+from captioner import corpora, listing, records, storage, videos
 from captioner.corpora import CorpusReport
 from captioner.errors import UserError
 from captioner.images import Reason
@@ -91,8 +91,12 @@ def check_sample(source: str, output: str) -> None:
 
 
 def _sample(source: str) -> list[Reference]:
-    """Some of the first images; those that are called like one, as far as there are any."""
-    first = list(itertools.islice(_references(source), _LOOKED_AT))
+    """Some of the first images; those that are called like one, as far as there are any.
+
+    Of a film its first frame alone: later ones cost more and tell no more.
+    """
+    found = (one for one in _references(source) if not videos.seconds_of(one.uri, one.source))
+    first = list(itertools.islice(found, _LOOKED_AT))
     first.sort(key=_is_called_like_an_image, reverse=True)
     return first[:SAMPLE]
 
@@ -102,14 +106,21 @@ def _is_called_like_an_image(reference: Reference) -> bool:
 
 
 def report_captions(
-    source: str, captions: str, captions_format: str | None, splits: str | None
+    source: str,
+    captions: str,
+    captions_format: str | None,
+    splits: str | None,
+    every: float | None = None,
 ) -> CorpusReport:
     """How a captioned collection and the images of an input fit together.
+
+    Args:
+        every: of films, see `listing.everything`.
 
     Raises:
         UserError: there are images, and none has a caption.
     """
-    ids = list(dict.fromkeys(reference.id for reference in _references(source)))
+    ids = list(dict.fromkeys(reference.id for reference in _references(source, every)))
     report = corpora.report(ids, corpora.read(captions, captions_format, splits))
     if ids and not report.images:
         raise UserError(
@@ -119,7 +130,7 @@ def report_captions(
     return report
 
 
-def _references(source: str) -> Iterator[Reference]:
+def _references(source: str, every: float | None = None) -> Iterator[Reference]:
     """The images of an input, one after the other, as the plan will list them."""
-    for id, (uri, stamp, inside, group) in listing.everything(source):
+    for id, (uri, stamp, inside, group) in listing.everything(source, every):
         yield Reference(id, uri, stamp, inside, group)

@@ -20,7 +20,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from captioner import storage
+from captioner import storage, videos
 from captioner.images import ImageError
 from captioner.shards import Summary
 from captioner.tasks import Reference, Task
@@ -29,7 +29,7 @@ from pipelines.inference import LoadedWhenNeeded
 from pipelines.job import Job
 from pipelines.jobs import Work
 from pipelines.planning import FindOut
-from pipelines.reading import ReadTasks, read_reference
+from pipelines.reading import ReadTasks, film_of, read_reference
 from pipelines.writing import TaskWriter
 
 SAMPLE = 64
@@ -115,7 +115,11 @@ def estimate(job: Job, work: Work) -> Estimate:
         sample = try_out(chosen, trial, work, model)
         seconds = (time.perf_counter() - started) / len(chosen)
         return dataclasses.replace(
-            known, sample=sample, tried=len(chosen), seconds=seconds, read=bytes_of(chosen)
+            known,
+            sample=sample,
+            tried=len(chosen),
+            seconds=seconds,
+            read=bytes_of(chosen, job.options.every),
         )
 
 
@@ -160,13 +164,23 @@ def try_out(references: list[Reference], job: Job, work: Work, model: LoadedWhen
     return writer.publish()
 
 
-def bytes_of(references: list[Reference]) -> float:
-    """How many bytes an image has, on average, of those that can be read."""
+def bytes_of(references: list[Reference], every: float | None) -> float:
+    """How many bytes an image has, on average, of those that can be read.
+
+    Args:
+        every: of films, whose bytes are those of their frames, see `videos.planned`.
+    """
     sizes = []
     for reference in references:
         with contextlib.suppress(OSError, ImageError):
-            sizes.append(len(read_reference(reference)))
+            film = film_of(reference)
+            sizes.append(_bytes_a_frame(film, every) if film else len(read_reference(reference)))
     return sum(sizes) / max(1, len(sizes))
+
+
+def _bytes_a_frame(film: str, every: float | None) -> float:
+    entry = storage.entry(film)
+    return entry.size / len([*videos.planned(film, every)]) if entry else 0.0
 
 
 def _size(number: float) -> str:

@@ -108,13 +108,14 @@ def grow(job: StubJob, picture: Any) -> None:
 
 
 def write_captions(output: Path, records: list[CaptionRecord], task: str = "images-0") -> None:
-    """A finished shard of captions, and its run."""
+    """A finished shard of captions, and its run; of features where they have a hash."""
     run = new_run()
     summary = Summary(task, f"shards/{task}.jsonl", run, "settings", "")
     writer = ShardWriter(str(output), summary, lambda path: open(path, "wb"))
     for record in records:
         own = dataclasses.replace(record, run=run)
-        writer.add_result(Outcome(own.id, own.uri, "stamp", "", "", False), own.to_line().encode())
+        stamp, hash = own.content_hash or "stamp", own.content_hash
+        writer.add_result(Outcome(own.id, own.uri, stamp, hash, "", False), own.to_line().encode())
     writer.publish()
 
 

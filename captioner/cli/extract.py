@@ -84,7 +84,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     checking.check_paths(parsed.input, parsed.output)
     collection = (parsed.captions, parsed.captions_format, parsed.splits)
     if parsed.captions:
-        print(checking.report_captions(parsed.input, *collection))
+        print(checking.report_captions(parsed.input, *collection, parsed.every))
     from captioner import encoders
     from pipelines import extract_features
     from pipelines.job import JobOptions

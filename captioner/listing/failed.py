@@ -82,7 +82,8 @@ def in_archive(
     is_whole = wanted.pop(archive_id, None) is not None
     whole = look_up((archive_id, (source, "", "", "")))
     if videos.is_video(source):
-        yield from ((id, (uri, whole[1][1], source, source)) for id, uri in wanted.items())
+        for number, (id, uri) in enumerate(sorted(wanted.items())):
+            yield id, (uri, whole[1][1], source, videos.group_of(source, number))
         if is_whole:
             yield from (listed for listed in enter(whole, every) if listed[0] not in wanted)
         return

@@ -12,7 +12,7 @@ from captioner.images import DecodedImage
 from captioner.videos.choosing import EVERY, Chosen, at_times, by_interval, by_scene
 from captioner.videos.films import LIMITS, Film, opened
 from captioner.videos.frames import Frame
-from captioner.videos.places import check, frame_of, id_of, is_video, planned, seconds_of
+from captioner.videos.places import check, frame_of, group_of, id_of, is_video, planned, seconds_of
 from captioner.videos.stretches import Stretch, caption, merged
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "check",
     "frame_at",
     "frame_of",
+    "group_of",
     "id_of",
     "is_video",
     "merged",

@@ -82,7 +82,12 @@ def planned(uri: str, every: float | None = None) -> Iterator[Planned]:
     else:
         for number in range(count):
             seconds = round(number * every, 3)
-            yield Planned(seconds, id_of(uri, seconds), f"{uri}#{number // _GROUP}")
+            yield Planned(seconds, id_of(uri, seconds), group_of(uri, number))
+
+
+def group_of(uri: str, number: int) -> str:
+    """The group of a frame that is to be read, of those of its film the one with that number."""
+    return f"{uri}#{number // _GROUP}"
 
 
 def check(uri: str, source: str) -> None:

@@ -48,11 +48,18 @@ def caption(film: Film, chosen: Iterable[Chosen], captioner: Captioner) -> Itera
 
 
 def merged(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
-    """Neighbours that say the same as one."""
-    for _, same in itertools.groupby(stretches, lambda stretch: stretch.caption):
-        first, *others = same
-        best = max(one.log_probability for one in (first, *others))
-        yield dataclasses.replace(first, end=[first, *others][-1].end, log_probability=best)
+    """Neighbours that say the same as one, where nothing is between them."""
+    before: Stretch | None = None
+    for one in stretches:
+        if before and (before.caption, before.end) == (one.caption, one.start):
+            best = max(before.log_probability, one.log_probability)
+            before = dataclasses.replace(before, end=one.end, log_probability=best)
+            continue
+        if before:
+            yield before
+        before = one
+    if before:
+        yield before
 
 
 def _captions(chosen: Iterable[Chosen], captioner: Captioner) -> Iterator[tuple[float, Caption]]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
 import sys
 import time
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("av")
 
-from captioner import captions, cli, isolation, listing, storage, subtitles, videos
+from captioner import captions, cli, compacting, isolation, listing, storage, subtitles, videos
 from captioner.errors import UserError
 from captioner.images import ImageError, Reason
 from captioner.tasks import Reference, Task
+from pipelines import checking, estimating
 from pipelines.reading import ReadTasks
 from tests import films
 from tests.conftest import StubJob
 from tests.films import BLUE, GREEN, RED
-from tests.outputs import CaptionJob
+from tests.outputs import CaptionJob, record, write_captions
 
 SCENES = [(RED, 2.0), (GREEN, 3.0), (BLUE, 1.0)]
 AT = {"0.0": RED, "2.0": GREEN, "4.0": GREEN}
@@ -173,6 +176,32 @@ def test_failures_of_films_are_tried_again(stub, picture):
     assert len(results) == sum(not isinstance(become, str) for become in expected.values()) + 3
 
 
+def test_frames_to_try_again_are_parted_as_those_of_any_film(stub):
+    cut = films.write(stub.input / "cut.mp4", [(RED, 1.0), (GREEN, 20.0)], movflags="faststart")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    stub.run(every=0.1)
+    listed = dict(listing.everything(str(stub.output / "failures")))
+    groups = Counter(group for _, _, _, group in listed.values())
+    assert len(listed) > 64 and max(groups.values()) == 64
+
+
+def test_a_dry_run_knows_what_frames_have_to_read(stub):
+    film = films.of_one_keyframe(stub.input / "film.mp4")
+    known = estimating.estimate(stub.job(every=1.0), stub.work())
+    assert known.to_do == 10
+    assert known.read == pytest.approx(film.stat().st_size / 10)
+
+
+def test_captions_may_be_of_frames_at_any_interval(stub):
+    films.write(stub.input / "film.mp4", SCENES)
+    file = stub.input.parent / "captions.csv"
+    file.write_text("image,caption\nfilm.mp4#t=1.0,red\n")
+    report = checking.report_captions(str(stub.input), str(file), None, None, every=1.0)
+    assert report.images == 1
+    with pytest.raises(UserError, match="has no caption for any of the 3 images"):
+        checking.report_captions(str(stub.input), str(file), None, None)
+
+
 def test_one_film_and_a_list_of_films_are_inputs(stub):
     film = films.write(stub.input / "film.mp4", SCENES)
     (stub.input / "list.txt").write_text("film.mp4\n")
@@ -247,6 +276,18 @@ def test_of_a_film_that_was_replaced_only_what_it_shows_now_is_said(tmp_path):
     )
     assert "00:00:06.000" in other.read_text()
     assert "00:00:04.000" in now.read_text() and "00:00:06.000" not in now.read_text()
+    compacting.compact(str(job.output), str(tmp_path / "compacted"))
+    subtitles.write(str(tmp_path / "compacted"), str(tmp_path / "again"), "vtt")
+    assert (tmp_path / "again" / now.name).read_text() == now.read_text()
+
+
+def test_subtitles_of_captions_of_features_are_of_all_frames(tmp_path):
+    frames = [record(f"film.mp4#t={2.0 * n}", f"caption {n}") for n in range(4)]
+    frames = [dataclasses.replace(one, content_hash=f"{n}") for n, one in enumerate(frames)]
+    write_captions(tmp_path / "captions", frames)
+    subtitles.write(str(tmp_path / "captions"), str(tmp_path / "to"), "srt")
+    (file,) = (tmp_path / "to").iterdir()
+    assert re.findall(r"caption \d", file.read_text()) == [f"caption {n}" for n in range(4)]
 
 
 def test_films_whose_names_are_the_same_to_readers_have_their_own_subtitles(tmp_path):
@@ -270,6 +311,14 @@ def test_where_a_frame_failed_nothing_is_said(tmp_path):
     (file,) = (tmp_path / "to").iterdir()
     times = re.findall(r"00:00:0(\d),000 --> 00:00:0(\d),000", file.read_text())
     assert times == [("0", "1"), ("2", "3"), ("3", "4"), ("4", "5"), ("5", "6")]
+
+
+def test_what_is_said_before_and_after_a_frame_that_failed_is_not_said_of_it(tmp_path):
+    write_captions(tmp_path / "out", [record(f"f.mp4#t={t}", "a dog") for t in (0.0, 2.0, 6.0)])
+    subtitles.write(str(tmp_path / "out"), str(tmp_path / "to"), "vtt")
+    (file,) = (tmp_path / "to").iterdir()
+    times = re.findall(r"00:00:0(\d).000 --> 00:00:0(\d).000", file.read_text())
+    assert times == [("0", "4"), ("6", "8")]
 
 
 @pytest.mark.parametrize(
