@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -21,6 +23,12 @@ class ProblemsFound(UserError):
     """What was looked through has problems, each of which was named: `verify`, `write-back`."""
 
     status = 4
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """What to add to a mistake: which of the `known` words was meant, if one is much like it."""
+    like = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.75)
+    return f"; did you mean {like[0]}?" if like else ""
 
 
 # The last line of a traceback, and what Beam adds to it.

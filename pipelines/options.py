@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from captioner.errors import UserError
+from captioner.errors import UserError, guess
 
 # In memory, in this process. Beam's own default, DirectRunner, looks on the network for another
 # engine first.
 LOCAL_RUNNER = "FnApiRunner"
 
 
-def parse(flags: Sequence[str]) -> PipelineOptions:
+def parse(flags: Sequence[str], ours: Iterable[str] = ()) -> PipelineOptions:
     """Options from Beam's command-line flags.
+
+    Args:
+        flags: Beam's own.
+        ours: the flags of the verb, one of which may be meant by a flag that Beam doesn't know.
 
     Raises:
         UserError: a flag or a word that Beam doesn't know, or a value it refuses.
@@ -29,7 +33,10 @@ def parse(flags: Sequence[str]) -> PipelineOptions:
     except argparse.ArgumentError as error:
         raise UserError(str(error)) from error
     if unknown:
-        raise UserError(f"unknown flag: {unknown[0]} (see the verb's --help, or Beam's own flags)")
+        hint = guess(unknown[0], [*ours, *parser._option_string_actions])
+        raise UserError(
+            f"unknown flag: {unknown[0]}{hint} (see the verb's --help, or Beam's own flags)"
+        )
     runner = [] if known.runner else [f"--runner={LOCAL_RUNNER}"]
     return PipelineOptions([*flags, *runner])
 

@@ -117,6 +117,26 @@ def test_a_flag_that_neither_side_knows_is_refused(capsys, images, tmp_path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("captoin one.jpg", "caption"),
+        ("caption one.jpg --modle m", "--model"),  # which is required, and so missing
+        ("caption one.jpg --model m --widht=3", "--width"),
+        ("extract --input in --output out --encodr vgg16", "--encoder"),
+        ("extract --input in --output out --runer Runner", "--runner"),
+        ("extract --input in --output out --engine openvno", "openvino"),
+    ],
+)
+def test_of_what_is_mistyped_it_is_guessed_what_was_meant(capsys, words, meant) -> None:
+    assert f"; did you mean {meant}? (see " in _refused(capsys, *words.split())
+
+
+def test_what_is_like_nothing_is_not_guessed(capsys) -> None:
+    for words in ("paint", "extract --input output --runner x", "scenes --output x --colour"):
+        assert "did you mean" not in _refused(capsys, *words.split())
+
+
 def test_numbers_that_make_no_sense_are_refused(capsys, images, tmp_path) -> None:
     arguments = ("extract", "--input", images, "--output", tmp_path / "out")
     assert "whole number from 1" in _refused(capsys, *arguments, "--shard-size", 0)

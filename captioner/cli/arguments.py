@@ -6,11 +6,11 @@ import argparse
 import dataclasses
 import json
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from captioner import storage
-from captioner.errors import TooManyFailures, UserError
+from captioner.errors import TooManyFailures, UserError, guess
 from pipelines.job import MaxFailures
 
 if TYPE_CHECKING:
@@ -44,10 +44,31 @@ class HelpFormatter(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others are."""
+    """A parser whose mistakes are one line, as all others are, with a guess at what was meant."""
+
+    _words: Sequence[str] = ()
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        self._words = [word for word in args or () if word not in self._option_string_actions]
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += guess(str(value), map(str, action.choices))
+            raise
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see `{self.prog} --help`)")
+        # A flag that is missing may be there, mistyped.
+        missing = self._option_string_actions.keys() & message.replace(",", "").split()
+        flags = [word for word in self._words if word.startswith("-")]
+        meant = (
+            f"unknown argument: {word}{hint}" for word in flags if (hint := guess(word, missing))
+        )
+        raise UserError(f"{next(meant, message)} (see `{self.prog} --help`)")
 
 
 def positive(text: str) -> int:

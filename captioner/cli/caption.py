@@ -150,13 +150,12 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
         return _caption_now(parsed)
     if not parsed.output:
         raise UserError("--input needs --output too: where the captions go")
-    from pipelines import checking, options
+    from pipelines import checking
 
     if parsed.format in ("vtt", "srt"):
         raise UserError(f"{parsed.format} is of one film; `captioner subtitles` writes a job's")
     if parsed.scenes:
         raise UserError("--scenes is for a film alone; a job takes its frames at --every")
-    options.parse(flags)
     make_absolute(parsed, "input", "output")
     parsed.model = [*map(storage.absolute, parsed.model)]
     checking.check_paths(parsed.input, parsed.output)

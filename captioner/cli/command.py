@@ -35,8 +35,8 @@ from captioner.cli import (
     verify,
     write_back,
 )
-from captioner.cli.arguments import HelpFormatter, Parser
-from captioner.errors import UserError, in_text
+from captioner.cli.arguments import HelpFormatter, Parser, verbs_of
+from captioner.errors import UserError, guess, in_text
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
 _NOTES = """example:
@@ -92,9 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quieten()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        parsed, others = parser(arguments).parse_known_args(arguments)
-        if others and not parsed.takes_beam_flags:
-            raise UserError(f"unknown argument: {others[0]} (see `captioner {parsed.verb} --help`)")
+        made = parser(arguments)
+        parsed, others = made.parse_known_args(arguments)
+        if others:
+            _check_others(parsed, others, verbs_of(made)[parsed.verb])
         _run(parsed, others)
     except KeyboardInterrupt:
         _stop()
@@ -107,6 +108,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return mistake.status
     return 0
+
+
+def _check_others(
+    parsed: argparse.Namespace, others: list[str], verb: argparse.ArgumentParser
+) -> None:
+    """See that what the verb doesn't know is Beam's."""
+    ours = verb._option_string_actions
+    if parsed.takes_beam_flags:
+        from pipelines import options
+
+        options.parse(others, ours)
+    else:
+        hint = guess(others[0], ours)
+        raise UserError(f"unknown argument: {others[0]}{hint} (see `{verb.prog} --help`)")
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:

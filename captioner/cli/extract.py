@@ -75,9 +75,8 @@ def add_encoder(verb: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
-    from pipelines import checking, options
+    from pipelines import checking
 
-    options.parse(flags)
     if parsed.descriptions and not parsed.captions:
         raise UserError("--descriptions needs --captions")
     make_absolute(parsed, "input", "output", "captions", "splits")
