@@ -42,6 +42,16 @@ def grid_models(tmp_path_factory) -> dict[str, str]:
     return {name: create(directory, name, encoder=grid_encoder()) for name in decoders.DECODERS}
 
 
+@pytest.fixture
+def images(tmp_path) -> list[str]:
+    """Two that can be read, one that is not there, and one that is no image."""
+    files = [tmp_path / name for name in ("one.png", "nil.png", "two.png", "text.png")]
+    for file in files[::2]:
+        Image.new("RGB", (9, 9), "red").save(file)
+    files[3].write_text("no image")
+    return [str(file) for file in files]
+
+
 def load(*models: str, batch_size: int = 4, encoder: bool = False, **options) -> Captioner:
     search = SearchOptions(**{"max_length": 8} | options)
     return Captioner.load(*models, search=search, encoder=encoder, batch_size=batch_size)
@@ -271,3 +281,27 @@ def test_the_job_takes_several_models_and_every_option(models, tmp_path):
         assert len(record.candidates) == 2
     (manifest,) = Path(tmp_path, "out/runs").glob("*.json")
     assert json.loads(manifest.read_text())["asked"]["model"] == list(models.values())
+
+
+def test_images_that_can_not_be_read_cost_no_other_its_caption(models, images, tmp_path, capsys):
+    told = tmp_path / "told.json"
+    assert cli.main(["caption", *images, "--model", models["merge"], "--json", str(told)]) == 2
+    said = capsys.readouterr()
+    one, nil, two, text = images
+    caption = load(models["merge"], batch_size=1, encoder=True, max_length=30).caption([one])[0]
+    assert said.out == f"{one}: {caption.text}\n{two}: {caption.text}\n"
+    first, second, error = said.err.splitlines()[-3:]
+    assert first == f"{nil}: no such image"
+    assert second.startswith(f"{text}: ") and "not" in second
+    assert error == "error: 2 of 4 images have no caption"
+    written = json.loads(told.read_text())
+    assert [row["image"] for row in written["captions"]] == [one, two]
+    assert written["failed"][0] == {"image": nil, "message": "no such image"}
+    assert written["failed"][1]["image"] == text
+
+
+def test_where_no_image_is_there_no_model_is_loaded(images, tmp_path, capsys):
+    assert cli.main(["caption", images[1], images[1], "--model", str(tmp_path)]) == 2
+    *named, error = capsys.readouterr().err.splitlines()
+    assert named == [f"{images[1]}: no such image"] * 2
+    assert error == "error: 2 of 2 images have no caption"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from captioner import storage
 from captioner.cli.arguments import (
@@ -16,6 +17,7 @@ from captioner.cli.arguments import (
     given,
     make_absolute,
     positive,
+    printable,
     run_job,
     tell,
 )
@@ -23,7 +25,7 @@ from captioner.corpora import language_tag
 from captioner.errors import UserError
 
 if TYPE_CHECKING:
-    from captioner.model import Captioner
+    from captioner.model import Caption, Captioner
 
 
 def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
@@ -177,19 +179,10 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
 
 
 def _caption_now(parsed: argparse.Namespace) -> None:
-    if not parsed.images:
-        raise UserError("name an image, or a directory with --input and --output")
-    if parsed.output:
-        raise UserError("--output goes with --input; what is named is captioned on the terminal")
-    for image in parsed.images:
-        if not storage.exists(image):
-            is_one = storage.is_directory(image)
-            reason = "a directory; say --input and --output" if is_one else "no such image"
-            raise UserError(f"{image}: {reason}")
-    if parsed.split:
-        raise UserError("--split goes with --input FEATURES")
-    if parsed.attention:
-        raise UserError("--attention is kept in a job's records: give --input and --output")
+    _check_now(parsed)
+    absent = {image: _absence(image) for image in parsed.images}
+    if all(absent.values()):
+        return _tell_now(parsed, [(image, absent[image]) for image in parsed.images])
     from captioner import videos
 
     if any(map(videos.is_video, parsed.images)):
@@ -198,6 +191,37 @@ def _caption_now(parsed: argparse.Namespace) -> None:
         return film.caption_now(parsed)
     if parsed.every or parsed.scenes or parsed.format:
         raise UserError("--every, --scenes and --format are for a film, or go with --input")
+    captioner = _load_now(parsed)
+    outcomes = []
+    for image in parsed.images:
+        found = absent[image] or _attempt(captioner, image)
+        outcomes.append((image, found))
+        if not isinstance(found, str):
+            print(f"{image}: {found.text}" if len(parsed.images) > 1 else found.text)
+    _tell_now(parsed, outcomes)
+
+
+def _check_now(parsed: argparse.Namespace) -> None:
+    """Refuse what is for a job."""
+    if not parsed.images:
+        raise UserError("name an image, or a directory with --input and --output")
+    if parsed.output:
+        raise UserError("--output goes with --input; what is named is captioned on the terminal")
+    if parsed.split:
+        raise UserError("--split goes with --input FEATURES")
+    if parsed.attention:
+        raise UserError("--attention is kept in a job's records: give --input and --output")
+
+
+def _absence(image: str) -> str:
+    """Why there is nothing to read, known before a network is loaded; empty where there is."""
+    if storage.exists(image):
+        return ""
+    is_one = storage.is_directory(image)
+    return "a directory; say --input and --output" if is_one else "no such image"
+
+
+def _load_now(parsed: argparse.Namespace) -> Captioner:
     from captioner.model import Captioner
     from captioner.search import SearchOptions
 
@@ -205,14 +229,38 @@ def _caption_now(parsed: argparse.Namespace) -> None:
     # For some images another engine isn't worth compiling the network for.
     captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine="tensorflow")
     say_language(parsed, captioner)
-    captions = captioner.caption(parsed.images)
-    for image, caption in zip(parsed.images, captions, strict=True):
-        print(f"{image}: {caption.text}" if len(parsed.images) > 1 else caption.text)
-    rows = [
-        {"image": image, **dataclasses.asdict(caption)}
-        for image, caption in zip(parsed.images, captions, strict=True)
-    ]
-    tell(parsed, {"captions": rows})
+    return captioner
+
+
+def _attempt(captioner: Captioner, image: str) -> Caption | str:
+    """An image's caption, or why it has none."""
+    try:
+        return captioner.caption([image])[0]
+    except UserError as error:
+        return str(error).removeprefix(f"{image}: ")
+
+
+def _tell_now(parsed: argparse.Namespace, outcomes: Sequence[tuple[str, Caption | str]]) -> None:
+    """Write what became of each image where `--json` says, and name those that have no caption.
+
+    Raises:
+        UserError: there are any; where only one image was asked for, it says why.
+    """
+    failed = [(image, found) for image, found in outcomes if isinstance(found, str)]
+    made = [(image, found) for image, found in outcomes if not isinstance(found, str)]
+    rows = [{"image": image, **dataclasses.asdict(caption)} for image, caption in made]
+    why = [{"image": image, "message": message} for image, message in failed]
+    tell(parsed, {"captions": rows, "failed": why})
+    if failed:
+        _refuse([printable(f"{image}: {message}") for image, message in failed], len(outcomes))
+
+
+def _refuse(problems: Sequence[str], images: int) -> NoReturn:
+    if images == 1:
+        raise UserError(problems[0])
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    raise UserError(f"{len(problems)} of {images} images have no caption")
 
 
 def say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:
