@@ -16,6 +16,8 @@ from captioner.scoring import Bleu
 
 FORMAT = 1
 
+ALL = "all"  # instead of a split's name: the images of every split, and of none
+
 
 class Comparison(NamedTuple):
     """One image's caption and its references.
@@ -55,7 +57,7 @@ class Scores:
     """How good and how varied a run's captions are.
 
     Args:
-        split: what was compared; empty for what is in no split.
+        split: what was compared; empty for what is in no split, `ALL` for all.
         images: how many of it the run has tried; each of them counts for what follows.
         failed: how many of them have no caption. They count as captions without words, but not
             for the four figures of variety.
@@ -108,9 +110,10 @@ class Scores:
     def as_text(self) -> str:
         """The scores for people."""
         bleu = ", ".join(f"BLEU-{n} {score:.3f}" for n, score in enumerate(self.bleu, 1))
+        of = "all splits" if self.split == ALL else f"the split '{self.split}'"
         meteor = "" if self.meteor is None else f", METEOR {self.meteor:.3f}"
         lines = [
-            f"{self.images} images of the split '{self.split}': {bleu}, "
+            f"{self.images} images of {of}: {bleu}, "
             f"ROUGE-L {self.rouge_l:.3f}, CIDEr-D {self.cider_d:.3f}{meteor}",
             f"{self.vocabulary_used} different words, {self.mean_length:.1f} a caption; "
             f"{self.distinct:.0%} of the captions are distinct",
@@ -179,7 +182,7 @@ def evaluate(
     Args:
         output: the caption directory.
         references, references_format, splits: the captioned collection, see `corpora.read`.
-        split: what to score; by default see `choose_split`.
+        split: what to score, or `ALL`; by default see `choose_split`.
 
     Raises:
         UserError: there are no captions, no references, or none of the split.
@@ -188,7 +191,7 @@ def evaluate(
     collection = list(corpora.read(references, references_format, splits))
     tried = [image for image in collection if image.id in outcomes]
     split = choose_split({image.split for image in tried}, split)
-    chosen = [image for image in tried if image.split == split]
+    chosen = [image for image in tried if split in (ALL, image.split)]
     if not chosen:
         raise nothing_to_score(output, references, split)
     made = {record.id: (record.caption, record.language) for record in captions.read(output)}
@@ -220,9 +223,10 @@ def choose_split(found: Collection[str], asked: str | None = None) -> str:
 
 def nothing_to_score(output: str, references: str, split: str) -> UserError:
     """The error where no image of the split is in the output."""
+    of = references if split == ALL else f"the split '{split}' of {references}"
     return UserError(
-        f"{output}: none of its images is in the split '{split}' of {references}; caption images "
-        "of that split, or choose another --split or --references"
+        f"{output}: none of its images is in {of}; caption images of that, or choose "
+        "another --split or --references"
     )
 
 

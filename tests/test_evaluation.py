@@ -67,7 +67,7 @@ def test_a_split_that_all_failed_in_scores_0(tmp_path: Path) -> None:
     assert found.vocabulary_used == found.mean_length == found.distinct == found.copied == 0
 
 
-@pytest.mark.parametrize(("asked", "found"), [(None, "test"), ("dev", "dev")])
+@pytest.mark.parametrize(("asked", "found"), [(None, "test"), ("dev", "dev"), ("all", "all")])
 def test_the_split_is_what_was_asked_for_or_test(tmp_path: Path, asked, found) -> None:
     assert score(tmp_path, asked).split == found
 
@@ -154,6 +154,22 @@ def test_the_command_prints_captions_and_scores_and_writes_them(tmp_path: Path, 
     }
 
 
+def test_all_splits_are_scored_together(tmp_path: Path, capsys) -> None:
+    """As if they were one; by default one would count."""
+    made = {"a.jpg": "a dog runs", "f.jpg": "a dog", "t1.jpg": "a dog on sand"}
+    output, file = write_captions(tmp_path / "out", made), write_references(tmp_path / "r.jsonl")
+    target = tmp_path / "scores.json"
+    flags = ("--captions", output, "--references", file, "--split", "all", "--beside", output)
+    assert run("evaluate", *flags, "--json", target, "--html", tmp_path / "scores.html") == 0
+    said = capsys.readouterr().out
+    assert said.count("\n3 images of all splits: ") == 2 and "left out" not in said
+    together = {id: ("test", REFERENCES[id][1]) for id in made}
+    written = json.loads(target.read_text())
+    assert (written["split"], written["images"]) == ("all", 3)
+    expected = score(tmp_path / "one", made=made, references=together)
+    assert (written["cider_d"], tuple(written["bleu"])) == (expected.cider_d, expected.bleu)
+
+
 def test_scores_are_read_back_as_they_were_written() -> None:
     golden = GOLDEN.read_text()
     scores = Scores.from_json(golden)
@@ -182,6 +198,8 @@ def test_what_can_not_be_scored_is_said_in_a_line(tmp_path: Path, capsys, verb) 
     assert "captioner caption" in refused(tmp_path / "nothing", file)
     assert "no such file" in refused(output, tmp_path / "nothing.csv")
     assert "in the split 'train'" in refused(output, file, "--split", "train")
+    others = write_references(tmp_path / "others.jsonl", {"x.jpg": ("test", ["A boat"])})
+    assert f"none of its images is in {others}; " in refused(output, others, "--split", "all")
     assert "--nonsense" in refused(output, file, "--nonsense")
     assert not (tmp_path / "scores.json").exists()
 

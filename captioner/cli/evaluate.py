@@ -27,8 +27,8 @@ def add_compared(parser: argparse.ArgumentParser) -> None:
     add_captions(parser, "references", required=True)
     parser.add_argument(
         "--split",
-        choices=("train", "dev", "test"),
-        help="whose images count; by default test's, or dev's",
+        choices=("train", "dev", "test", "all"),
+        help="whose images count; by default test's, or dev's; all for every image tried",
     )
 
 

@@ -120,11 +120,11 @@ def chosen_split(found: list[str], job: ScoreJob) -> str:
         UserError: it has none.
     """
     split = evaluation.choose_split(found, job.split)
-    if split not in found:
+    if not any(split in (evaluation.ALL, name) for name in found):
         raise evaluation.nothing_to_score(job.captions, job.references, split)
     return split
 
 
 def is_of_split(compared: tuple[str, Compared], split: str) -> bool:
-    """Whether an image is of a split."""
-    return compared[0] == split
+    """Whether an image is of a split, or all are."""
+    return split in (evaluation.ALL, compared[0])

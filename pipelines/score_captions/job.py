@@ -16,7 +16,7 @@ class ScoreJob:
         captions: the caption directory.
         output: the file that the scores go to.
         references, references_format, splits: the captioned collection, see `corpora.read`.
-        split: what to score; by default see `choose_split`.
+        split: what to score, or `evaluation.ALL`; by default see `choose_split`.
     """
 
     captions: str

@@ -37,12 +37,12 @@ def assert_as_evaluated(output: Path, references: Path, split: str | None = None
     return found
 
 
-@pytest.mark.parametrize("split", [None, "dev"])
+@pytest.mark.parametrize("split", [None, "dev", "all"])
 def test_scores_are_those_of_evaluate(tmp_path: Path, split) -> None:
     """Over several shards, with failures, an empty caption, and images on one side only."""
     output, references = write_captions(tmp_path / "out"), write_references(tmp_path / "r.jsonl")
     found = assert_as_evaluated(output, references, split)
-    assert found.images == (6 if split is None else 1)
+    assert found.images == {None: 6, "dev": 1, "all": 7}[split]
     assert Scores.from_json(Path(f"{output}.json").read_bytes()) == found
 
 
