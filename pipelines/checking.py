@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 
-from captioner import corpora, listing, records, storage, videos
+from captioner import corpora, listing, records, shards, storage, videos
 from captioner.corpora import CorpusReport
 from captioner.errors import UserError
 from captioner.images import Reason
 from captioner.listing import failed, lists
 from captioner.tasks import Reference, Task
+from pipelines.job import Job
 from pipelines.reading import read_image, reading_order, readings
 
 # Images that are tried before a job starts, of how many, and the side that they are decoded to.
@@ -103,6 +106,19 @@ def _sample(source: str) -> list[Reference]:
 
 def _is_called_like_an_image(reference: Reference) -> bool:
     return reference.id.lower().endswith(_EXTENSIONS)
+
+
+def results_of_other_settings(job: Job) -> int:
+    """How many results there were when the latest run ended, if its settings were others.
+
+    Their images are done again, but for those that a still earlier run did with the job's settings.
+    """
+    latest = shards.latest_manifest(job.output)
+    with contextlib.suppress(*shards.UNREADABLE):  # `captioner verify` names it
+        manifest = json.loads(storage.read_bytes(latest)) if latest else {}
+        if manifest and manifest["settings"] != job.settings:
+            return manifest["images"]["done"] + sum(manifest["current"].values())
+    return 0
 
 
 def report_captions(

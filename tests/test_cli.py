@@ -209,6 +209,26 @@ def test_a_directory_without_images_is_refused_before_the_job(capsys, tmp_path) 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_job_says_why_it_does_again_what_is_there(capsys, images, tmp_path) -> None:
+    flags = ("--encoder-weights", "none", "--encoder-layer", "block2_pool", "--image-size")
+    arguments = ("extract", "--input", images, "--output", tmp_path / "out", *flags)
+
+    def said(*others: object) -> list[str]:
+        assert cli.main([str(argument) for argument in (*arguments, *others)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert said(71)[0].startswith("3 images: 3 done now, 0 done before")
+    assert said(71)[0].startswith("3 images: 0 done now, 3 done before")
+    why = "the 3 features of the latest run here are by another encoder, or by other settings of it"
+    told, did, _ = said(73)
+    assert told == f"{why}, so they don't count as done"
+    assert did.startswith("3 images: 3 done now, 0 done before")
+    assert said(75, "--dry-run")[0] == told
+    (latest,) = sorted((tmp_path / "out/runs").iterdir())[-1:]
+    latest.write_text("{")  # which is no reason not to run
+    assert said(73)[0].startswith("3 images: 0 done now, 3 done before")
+
+
 def test_captions_of_other_images_are_refused(capsys, images, tmp_path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption\nother.png,A dog .\n")
     arguments = ("--output", tmp_path / "out", "--captions", tmp_path / "captions.csv")

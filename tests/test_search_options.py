@@ -305,3 +305,14 @@ def test_where_no_image_is_there_no_model_is_loaded(images, tmp_path, capsys):
     *named, error = capsys.readouterr().err.splitlines()
     assert named == [f"{images[1]}: no such image"] * 2
     assert error == "error: 2 of 2 images have no caption"
+
+
+def test_a_job_with_another_search_says_why_it_does_all_again(models, images, tmp_path, capsys):
+    flags = ["--input", str(tmp_path), "--output", f"{tmp_path}.out", "--model", models["merge"]]
+    assert cli.main(["caption", *flags, "--width", "2"]) == 0
+    assert "count as done" not in capsys.readouterr().out
+    assert cli.main(["caption", *flags, "--width", "3"]) == 0
+    told, did, *_ = capsys.readouterr().out.splitlines()
+    why = "the 2 captions of the latest run here are by another model or search"
+    assert told == f"{why}, so they don't count as done"
+    assert did.startswith("3 images: 2 done now, 0 done before, 1 failed now")

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from pipelines.job import Job
     from pipelines.jobs import Work
 
+# What decides whether what a job made is still what it would make.
+_MADE_BY = {
+    "features": "another encoder, or by other settings of it",
+    "captions": "another model or search",
+}
+
 # What arguments are added to: a verb, or a group of its arguments.
 Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -242,8 +248,13 @@ def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: 
         work: what it does to its images; for a dry run its files are anywhere but in the output.
         made: what the job makes.
     """
-    from pipelines import estimating, jobs
+    from pipelines import checking, estimating, jobs
 
+    if others := checking.results_of_other_settings(job):
+        print(
+            f"the {others:,} {made} of the latest run here are by {_MADE_BY[made]}, "
+            "so they don't count as done"
+        )
     if parsed.dry_run:
         estimate = estimating.estimate(job, work)
         print(estimate.as_text(made, parsed.price_per_hour))
