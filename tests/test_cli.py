@@ -151,8 +151,9 @@ def test_an_input_that_is_not_there_is_refused(capsys, tmp_path) -> None:
 def test_what_is_captioned_now_goes_into_no_directory(capsys, images) -> None:
     one = next(images.iterdir())
     assert "a directory; say --input" in _refused(capsys, "caption", images, "--model", "model")
-    for flags in (["--output", "out"], ["--format", "vtt"]):
-        assert "with --input" in _refused(capsys, "caption", one, "--model", "model", *flags)
+    for flags in ("--output=out", "--format=vtt", "--dry-run", "--force", "--max-failures=3"):
+        said = _refused(capsys, "caption", one, "--model", "model", flags)
+        assert flags.partition("=")[0] in said and "with --input" in said
 
 
 def test_a_command_that_is_stopped_says_so(images, tmp_path) -> None:

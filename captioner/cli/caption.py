@@ -27,6 +27,9 @@ from captioner.errors import UserError
 if TYPE_CHECKING:
     from captioner.model import Caption, Captioner
 
+# Flags that say nothing of images that are captioned on the terminal.
+_OF_A_JOB = ("dedupe", "dry_run", "force", "max_failures", "no_wait", "price_per_hour")
+
 
 def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     summary = "Caption one image now, or with --input all images of a directory or bucket."
@@ -211,6 +214,9 @@ def _check_now(parsed: argparse.Namespace) -> None:
         raise UserError("--split goes with --input FEATURES")
     if parsed.attention:
         raise UserError("--attention is kept in a job's records: give --input and --output")
+    for name in _OF_A_JOB:
+        if getattr(parsed, name):
+            raise UserError(f"--{name.replace('_', '-')} goes with --input")
 
 
 def _absence(image: str) -> str:
