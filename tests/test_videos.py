@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -24,6 +25,7 @@ from tests.films import BLUE, GREEN, GREY, RED
 
 SCENES = [(RED, 2.0), (GREEN, 3.0), (BLUE, 1.5)]
 CODECS = {"mp4": "mpeg4", "avi": "mpeg4", "mkv": "libx264", "webm": "libvpx", "m2ts": "mpeg2video"}
+ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")  # begins an object, then its size
 
 
 def chosen(film: Path, every: float | None = None) -> list[tuple[float, object]]:
@@ -175,6 +177,14 @@ def test_what_is_too_large_or_too_slow_is_named(tmp_path):
     assert reason(film, Limits(seconds=-1.0)) == Reason.TIMED_OUT
 
 
+def test_a_seek_that_leads_nowhere_is_no_fault_of_the_store(tmp_path):
+    film = films.write(tmp_path / "film.wmv", [(RED, 1.0), (BLUE, 1.0)], "wmv2")
+    content = bytearray(film.read_bytes())
+    content[content.index(ASF_DATA) + 23] = 255  # it claims to be larger than a file can be
+    film.write_bytes(content)
+    assert films.colour_of(videos.frame_at(str(film), 1.5, 16).pixels) == BLUE
+
+
 @pytest.mark.parametrize(("ending", "codec"), [("mp4", "mpeg4"), ("wmv", "wmv2")])
 @given(data=st.data())
 def test_whatever_the_bytes_a_film_ends(tmp_path_factory, ending, codec, data):
@@ -195,6 +205,8 @@ def test_whatever_the_bytes_a_film_ends(tmp_path_factory, ending, codec, data):
         assert error.reason in Reason
     else:
         assert 1 <= len(found) <= 20
+    with contextlib.suppress(ImageError):
+        videos.frame_at(str(spoiled), 1.5, 16)
 
 
 # How captions are written

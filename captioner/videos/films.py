@@ -114,10 +114,16 @@ class Film:
             self._stream.codec_context.skip_frame = "NONREF"
 
     def seek(self, seconds: float) -> bool:
-        """Go to some whole frame before a time, as near as the file tells; False if it doesn't."""
+        """Go to some whole frame before a time, as near as the file tells; False if it doesn't.
+
+        Raises:
+            OSError: the store fails.
+        """
         try:
             self._container.seek(self._stamp(seconds), stream=self._stream)
-        except (_errors(), OverflowError):  # also of a time stamp that can't be
+        except (_errors(), OSError, ValueError, OverflowError) as error:  # or no such time stamp
+            if not _is_of_the_film(error):
+                raise
             return False
         self._decoding = 0
         return True
