@@ -60,6 +60,22 @@ def write_pictures(
     return path
 
 
+def write_with_silence(path: Path, colour: tuple[int, int, int], seconds: float) -> Path:
+    """A film of one picture, which ends while there is still something to be heard."""
+    with av.open(str(path), "w") as container:
+        pictures, sound = container.add_stream("mpeg4", rate=RATE), container.add_stream("aac")
+        pictures.width, pictures.height = SIZE
+        pictures.pix_fmt = "yuv420p"
+        frame = av.VideoFrame.from_image(Image.new("RGB", SIZE, colour))
+        container.mux([*pictures.encode(frame), *pictures.encode()])
+        samples = av.AudioFrame.from_ndarray(
+            np.zeros((1, round(seconds * sound.rate)), np.float32), "fltp", "mono"
+        )
+        samples.rate = sound.rate
+        container.mux([*sound.encode(samples), *sound.encode()])
+    return path
+
+
 def of_one_keyframe(path: Path) -> Path:
     """Ten seconds of noise, half a megabyte, that can be decoded from the beginning alone."""
     noise = np.random.default_rng(0)

@@ -100,6 +100,23 @@ def test_a_film_that_was_taken_on_its_side_is_seen_upright(tmp_path, degrees):
     assert films.colour_of(decoded.pixels[30:-4, 4:-4]) == RED
 
 
+@pytest.mark.parametrize("ending", CODECS)
+def test_behind_its_end_a_film_has_no_frame(tmp_path, ending):
+    film = str(films.write(tmp_path / f"film.{ending}", SCENES, CODECS[ending]))
+    assert films.colour_of(videos.frame_at(film, 6.499, 16).pixels) == BLUE
+    for time in (6.6, 7.0, 100.0, 1e9):
+        with pytest.raises(ImageError, match="it ends at 6.5") as raised:
+            videos.frame_at(film, time, 16)
+        assert raised.value.reason == Reason.MISSING
+
+
+def test_the_last_frame_stays_for_as_long_as_there_is_sound(tmp_path):
+    film = films.write_with_silence(tmp_path / "film.mp4", RED, 3.0)
+    assert films.colour_of(videos.frame_at(str(film), 2.9, 16).pixels) == RED
+    with pytest.raises(ImageError, match="it ends at 3"):
+        videos.frame_at(str(film), 3.2, 16)
+
+
 def test_a_film_is_read_where_it_is(tmp_path, s3_bucket):
     film = films.write(tmp_path / "film.mp4", SCENES)
     uri = f"{s3_bucket}/films/film.mp4"

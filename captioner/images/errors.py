@@ -15,7 +15,7 @@ class Reason(enum.StrEnum):
     TOO_LARGE = "too_large"  # over a limit, in bytes, in pixels, in memory or in parts
     TIMED_OUT = "timed_out"  # its decoding took too long
     CRASHED = "crashed"  # its decoding ended the process that did it
-    MISSING = "missing"  # listed, but gone when it was to be read
+    MISSING = "missing"  # listed, but gone when it was to be read; also a time behind a film's end
     UNREADABLE = "unreadable"  # the storage failed; it may work the next time
 
     @property

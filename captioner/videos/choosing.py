@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from captioner.images import ImageError
+from captioner.images import ImageError, Reason
 from captioner.videos.films import MARGIN, Film
 from captioner.videos.frames import Frame
 
@@ -80,7 +80,8 @@ def at_times(
 ) -> Iterator[tuple[Frame | None, ImageError | None]]:
     """What is shown at each of some times, in seconds, or the reason why that can't be told.
 
-    The film is decoded once, from shortly before the first on. Its last frame stays to its end.
+    The film is decoded once, from shortly before the first on. Its last frame stays to its end, as
+    its file says or as its frames do, and behind that there is none.
 
     Args:
         times: the earliest first.
@@ -100,9 +101,15 @@ def at_times(
         problem = film.problem
     except ImageError as error:
         problem = error
+    end = shown.end if shown and problem else max(film.seconds, film.end) + _ROUNDING
     for time in waiting:
-        there = shown and (problem is None or time < shown.end)
-        yield (shown, None) if there else (None, problem)
+        there = shown and time < end
+        yield (shown, None) if there else (None, problem or _beyond(time, end))
+
+
+def _beyond(time: float, end: float) -> ImageError:
+    message = f"the film has no frame at {time:.1f} seconds: it ends at {end:.1f}"
+    return ImageError(Reason.MISSING, message)
 
 
 def _from(film: Film, seconds: float) -> Iterator[Frame]:
