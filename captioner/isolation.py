@@ -79,7 +79,7 @@ class IsolatedDecoder:
         """The same as `videos.frame_at`. The limit of time is from one frame to the next.
 
         Raises:
-            ImageError: as `decode`; the store's errors too, for the reason `unreadable`.
+            ImageError: as `decode`; the store's errors too, as `missing` or `unreadable`.
             OSError: as `decode`.
         """
         return self._decode({"film": film, "seconds": seconds, "size": size}, b"")
@@ -305,6 +305,8 @@ def _answer(
         decoded = _decoded(request, data, goes_on)
     except ImageError as error:
         return {"reason": error.reason, "message": str(error)}, b""
+    except FileNotFoundError as error:
+        return {"reason": Reason.MISSING, "message": str(error)}, b""
     except (OSError, UserError) as error:  # a film is read here, from wherever it is
         return {"reason": Reason.UNREADABLE, "message": str(error)}, b""
     except MemoryError:  # `decode` names its own; this is for what it names them with

@@ -173,6 +173,14 @@ def test_a_far_frame_of_a_film_may_take_its_time(tmp_path: Path) -> None:
     assert np.array_equal(frame.pixels, videos.frame_at(str(film), 9.0, 16).pixels)
 
 
+def test_a_film_that_is_gone_is_missing(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    for film, reason in ((tmp_path / "film.mp4", Reason.MISSING), (tmp_path, Reason.UNREADABLE)):
+        with pytest.raises(ImageError) as caught:
+            decoder.decode_frame(str(film), 0.0, 16)
+        assert caught.value.reason is reason and not reason.permanent
+
+
 def test_one_child_serves_image_after_image_and_a_crash_brings_a_fresh_one(child: Child) -> None:
     for _ in range(3):
         child.decoder.decode(IMAGE, 16)
