@@ -5,12 +5,15 @@ threads isn't safe, and one that imports the user's program again isn't wanted. 
 talk over a pair of sockets. A message is the length of its header and of its body, each of four
 bytes, big-endian; the header, JSON; the body, bytes. A request is `{"size", "limits"}` and the
 file, the answer `{"width", "height"}` and the pixels, or `{"reason", "message"}`. For a frame of a
-film it is `{"size", "limits", "film", "seconds"}`, and before the answer come `{"goes_on": true}`,
-while the frames before it are decoded.
+film it is `{"size", "limits", "film", "seconds"}`, and before the answer come `{"goes_on",
+"reading"}`: for how many seconds it may go on from now, and whether the film's file is read. So it
+is told as frames before the one that is wanted are decoded, and around each reading, which doesn't
+count as decoding: where the store is away, the film is not to blame.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -23,7 +26,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +35,12 @@ import numpy as np
 from captioner import images, videos
 from captioner.errors import UserError
 from captioner.images import LIMITS, DecodedImage, ImageError, Limits, Reason
+from captioner.threads import Clock
 
 # For the child's start, which no image is to blame for.
 _SECONDS_TO_START = 300.0
+# For a single reading of a film's file, in which a store's client may try again for minutes.
+_SECONDS_TO_READ = 600.0
 # Beyond what an image may take: the interpreter and its libraries, and the file in two copies.
 _MEMORY_OF_ITS_OWN = 1 << 30
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE,
@@ -76,7 +82,9 @@ class IsolatedDecoder:
         return self._decode({"size": size}, data)
 
     def decode_frame(self, film: str, seconds: float, size: int) -> DecodedImage:
-        """The same as `videos.frame_at`. The limit of time is from one frame to the next.
+        """The same as `videos.frame_at`.
+
+        The limit of time is from one frame to the next, and leaves out reading.
 
         Raises:
             ImageError: as `decode`; the store's errors too, as `missing` or `unreadable`.
@@ -164,20 +172,23 @@ class _Child:
         """The answer to a request.
 
         Raises:
-            ImageError: it takes too long.
+            ImageError: it takes too long, or its reading does.
             _ChildDied: it died of the request.
         """
         self.used = True
-        seconds = self._limits.seconds
+        seconds, answer = self._limits.seconds, {}
         deadline = time.monotonic() + seconds
         try:
             limits = dataclasses.asdict(self._limits)
             _send(self._socket, {**request, "limits": limits}, data, deadline)
             answer, body = _receive(self._socket, deadline)
             while "goes_on" in answer:
-                answer, body = _receive(self._socket, time.monotonic() + seconds)
+                answer, body = _receive(self._socket, time.monotonic() + answer["goes_on"])
             return answer, body
         except TimeoutError:
+            if answer.get("reading"):
+                message = f"reading it took over {answer['goes_on']:g} seconds"
+                raise ImageError(Reason.UNREADABLE, message) from None
             message = f"decoding it took over {seconds:g} seconds"
             raise ImageError(Reason.TIMED_OUT, message) from None
         except (EOFError, ConnectionError):
@@ -270,25 +281,46 @@ def main(descriptor: int) -> None:
             request, data = _receive(connection)
         except EOFError:
             return
-        goes_on = _goes_on(connection, request["limits"]["seconds"])
-        _send(connection, *_answer(request, data, goes_on))
+        clock = _ToldClock(request["limits"]["seconds"], connection)
+        with clock:
+            answer = _answer(request, data, clock)
+        _send(connection, *answer)
         signal.alarm(0)
 
 
-def _goes_on(connection: socket.socket, seconds: float) -> Callable[[], None]:
-    """What tells the parent, at each frame, that a film's decoding goes on; not all too often."""
-    # Where the parent is gone and the decoder holds the interpreter, this is what ends it.
-    signal.alarm(int(seconds) + 10)
-    told = time.monotonic()
+class _ToldClock(Clock):
+    """A clock that tells the parent how long it may take, as that changes."""
 
-    def tell() -> None:
-        nonlocal told
-        if time.monotonic() - told > seconds / 10:
-            told = time.monotonic()
-            signal.alarm(int(seconds) + 10)
-            _send(connection, {"goes_on": True}, b"")
+    def __init__(self, seconds: float, connection: socket.socket) -> None:
+        super().__init__(seconds)
+        self._connection = connection
+        self._until = time.monotonic() + seconds  # as the parent knows it
+        _set_alarm(seconds)
 
-    return tell
+    def restart(self) -> None:
+        super().restart()
+        gained = time.monotonic() + self.seconds - self._until
+        if gained > self.seconds / 10:  # so that it isn't told of each of thousands of frames
+            self._tell(self.seconds)
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        self._tell(_SECONDS_TO_READ, reading=True)
+        try:
+            with super().pause():
+                yield
+        finally:
+            self._tell(self.left())
+
+    def _tell(self, seconds: float, reading: bool = False) -> None:
+        self._until = time.monotonic() + seconds
+        _set_alarm(seconds)
+        _send(self._connection, {"goes_on": seconds, "reading": reading}, b"")
+
+
+def _set_alarm(seconds: float) -> None:
+    """Where the parent is gone and the decoder holds the interpreter, this is what ends it."""
+    signal.alarm(max(0, int(seconds)) + 10)
 
 
 def _end_with_parent(connection: socket.socket) -> None:
@@ -298,11 +330,9 @@ def _end_with_parent(connection: socket.socket) -> None:
     os._exit(0)
 
 
-def _answer(
-    request: dict[str, Any], data: bytes, goes_on: Callable[[], None]
-) -> tuple[dict[str, Any], bytes]:
+def _answer(request: dict[str, Any], data: bytes, clock: Clock) -> tuple[dict[str, Any], bytes]:
     try:
-        decoded = _decoded(request, data, goes_on)
+        decoded = _decoded(request, data, clock)
     except ImageError as error:
         return {"reason": error.reason, "message": str(error)}, b""
     except FileNotFoundError as error:
@@ -314,9 +344,9 @@ def _answer(
     return {"width": decoded.width, "height": decoded.height}, decoded.pixels.tobytes()
 
 
-def _decoded(request: dict[str, Any], data: bytes, goes_on: Callable[[], None]) -> DecodedImage:
+def _decoded(request: dict[str, Any], data: bytes, clock: Clock) -> DecodedImage:
     if "film" in request:
-        return videos.frame_at(request["film"], request["seconds"], request["size"], goes_on)
+        return videos.frame_at(request["film"], request["seconds"], request["size"], clock)
     return images.decode(data, request["size"], Limits(**request["limits"]))
 
 

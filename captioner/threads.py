@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
+
+_OFTEN = 0.01  # seconds from one look at a clock to the next
 
 
 class Submits(Protocol):
@@ -54,27 +57,44 @@ class Threads:
 
 
 class Clock:
-    """How long something goes on that may never end: a `with` block in another thread."""
+    """How long something goes on that may never end: a `with` block in another thread.
+
+    Args:
+        seconds: that it may take.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._started: float | None = None
+        self.seconds = seconds
+        # What was counted before, and since when it runs, in one: another thread reads them.
+        self._state: tuple[float, float | None] = (0.0, None)
 
     def __enter__(self) -> None:
-        self._started = time.monotonic()
+        self.restart()
 
     def __exit__(self, *exception: object) -> None:
-        self._started = None
+        self._state = (0.0, None)
 
     def restart(self) -> None:
-        """Count from now on, as what goes on has come a step further; nothing if it doesn't run."""
-        if self._started is not None:
-            self._started = time.monotonic()
+        """Count from now on, as what goes on has come a step further."""
+        self._state = (0.0, time.monotonic())
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Stand still for a `with` block, which may take any time."""
+        counted, since = self._state
+        if since is None:
+            yield
+            return
+        self._state = (counted + time.monotonic() - since, None)
+        try:
+            yield
+        finally:
+            self._state = (self._state[0], time.monotonic())
 
     def left(self) -> float:
         """Seconds until it has taken too long, if it began now where it has not begun."""
-        started = self._started
-        return self._seconds - (0 if started is None else time.monotonic() - started)
+        counted, since = self._state
+        return self.seconds - counted - (0 if since is None else time.monotonic() - since)
 
 
 class Stuck(Exception):
@@ -114,10 +134,10 @@ def unless_stuck(future: Future, *arguments: Any) -> Any:
     """The result of a call whose last argument is its `Clock`.
 
     Raises:
-        Stuck: it takes too long by its clock. As long as that doesn't run, it may take any time.
+        Stuck: it takes too long by its clock. As long as that stands still, it may take any time.
     """
     clock = arguments[-1]
-    while not concurrent.futures.wait([future], max(0.0, clock.left())).done:
+    while not concurrent.futures.wait([future], max(_OFTEN, clock.left())).done:
         if clock.left() <= 0:
             raise Stuck
     return future.result()

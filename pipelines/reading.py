@@ -83,7 +83,7 @@ class ReadTasks(beam.DoFn):
         job: the job.
         image_size: side in pixels that images are resized to.
         look_ahead: images read ahead of the one that is yielded.
-        seconds: that decoding may take in a thread, not counting the reading before it.
+        seconds: that decoding may take in a thread, not counting the reading.
     """
 
     def __init__(
@@ -231,9 +231,10 @@ def read_frames(
     """Frames of one film, in their order: it is decoded once, from shortly before the first on.
 
     Args:
-        clock: runs while one of them is decoded, anew from each frame of the film on.
+        clock: runs while one of them is decoded, anew from each frame of the film on, but not while
+            the film's file is read.
     """
-    frames = decoded_frames(references, image_size, clock.restart)
+    frames = decoded_frames(references, image_size, clock)
 
     def decoded(_: Item) -> DecodedImage:
         with clock:
@@ -243,13 +244,13 @@ def read_frames(
 
 
 def decoded_frames(
-    references: Sequence[Reference], image_size: int, on_frame: Callable[[], None]
+    references: Sequence[Reference], image_size: int, clock: Clock
 ) -> Iterator[DecodedImage | Exception]:
     """Frames of one film, each as `videos.frame_at` has it, or what it raises."""
     film = film_of(references[0])
     times = [videos.seconds_of(reference.uri, film) for reference in references]
     try:
-        with videos.opened(film, on_frame=on_frame) as opened:
+        with videos.opened(film, clock=clock) as opened:
             for frame, problem in videos.at_times(opened, times):
                 yield problem or decoded_or_error(frame, image_size)
     except Exception as error:  # a store's own are many

@@ -173,6 +173,64 @@ def test_a_far_frame_of_a_film_may_take_its_time(tmp_path: Path) -> None:
     assert np.array_equal(frame.pixels, videos.frame_at(str(film), 9.0, 16).pixels)
 
 
+AWAY = """
+import io, sys, time
+from captioner import isolation, storage
+
+class Away(io.FileIO):
+    was = False
+
+    def read(self, *arguments):
+        time.sleep(0 if self.was else float(sys.argv[1]))
+        self.was = True
+        return super().read(*arguments)
+
+storage.open = Away
+isolation._SECONDS_TO_READ = float(sys.argv[2])
+isolation.main(int(sys.argv[3]))
+"""
+
+
+def test_a_film_is_not_blamed_for_a_store_that_is_away(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from tests import films
+
+    film = str(films.write(tmp_path / "film.mp4", [(films.RED, 1.0)]))
+    command = (sys.executable, "-c", AWAY)
+    decoder = IsolatedDecoder(Limits(seconds=3.0), (*command, "4", "600"))
+    began = time.monotonic()
+    assert decoder.decode_frame(film, 0.0, 16).width == 64
+    assert time.monotonic() - began > 3.0, "else this shows nothing"
+    decoder.close()
+    decoder = IsolatedDecoder(Limits(seconds=60.0), (*command, "600", "1"))
+    with pytest.raises(ImageError, match="reading it") as caught:
+        decoder.decode_frame(film, 0.0, 16)
+    assert caught.value.reason is Reason.UNREADABLE
+
+
+FOR_EVER = """
+import sys, av
+from captioner import isolation
+
+def read_for_ever(file, **options):
+    while True:
+        file.seek(0)
+        file.read(1 << 16)
+
+av.open = read_for_ever
+isolation.main(int(sys.argv[1]))
+"""
+
+
+def test_what_reads_a_film_again_and_again_is_ended(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "film.mp4").write_bytes(bytes(1 << 16))
+    decoder = IsolatedDecoder(Limits(seconds=1.0), (sys.executable, "-c", FOR_EVER))
+    with pytest.raises(ImageError) as caught:
+        decoder.decode_frame(str(tmp_path / "film.mp4"), 0.0, 16)
+    assert caught.value.reason is Reason.TIMED_OUT
+
+
 def test_a_film_that_is_gone_is_missing(decoder: IsolatedDecoder, tmp_path: Path) -> None:
     pytest.importorskip("av")
     for film, reason in ((tmp_path / "film.mp4", Reason.MISSING), (tmp_path, Reason.UNREADABLE)):

@@ -6,9 +6,8 @@ A frame's id is that of its film with a media fragment behind, as `id_of` writes
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from captioner.images import DecodedImage
+from captioner.threads import Clock
 from captioner.videos.choosing import EVERY, Chosen, at_times, by_interval, by_scene
 from captioner.videos.films import LIMITS, Film, opened
 from captioner.videos.frames import Frame
@@ -39,19 +38,17 @@ __all__ = [
 ]
 
 
-def frame_at(
-    uri: str, seconds: float, size: int, on_frame: Callable[[], None] = lambda: None
-) -> DecodedImage:
+def frame_at(uri: str, seconds: float, size: int, clock: Clock | None = None) -> DecodedImage:
     """What is shown in a film at a time; as `images.decode` has an image.
 
     Args:
-        on_frame: is called at each frame that is decoded on the way.
+        clock: see `opened`.
 
     Raises:
         ImageError: it can't be told.
         OSError, UserError: see `opened`.
     """
-    with opened(uri, on_frame=on_frame) as film:
+    with opened(uri, clock=clock) as film:
         frame, problem = next(at_times(film, [seconds]))
         if frame is None:
             raise problem

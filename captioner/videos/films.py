@@ -10,13 +10,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from captioner import storage
 from captioner.errors import UserError
 from captioner.images import ImageError, Limits, Reason
+from captioner.threads import Clock
 from captioner.videos.frames import Frame
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Film:
 
     Args:
         container: PyAV's.
-        limits: of its pixels, and of the seconds from one frame to the next.
-        on_frame: is called at each frame that was decoded.
+        limits: of its pixels.
+        clock: counts the seconds from one frame to the next, with the limit of them.
 
     Attributes:
         seconds: its length as its file says; 0 where it doesn't.
@@ -53,14 +53,14 @@ class Film:
     def __init__(
         self,
         container: av.container.InputContainer,
-        limits: Limits = LIMITS,
-        on_frame: Callable[[], None] = lambda: None,
+        limits: Limits,
+        clock: Clock,
     ) -> None:
         import av
 
         self._container = container
         self._limits = limits
-        self._on_frame = on_frame
+        self._clock = clock
         self._stream = _video(container)
         coder = self._stream.codec_context
         limits.check_size(coder.width, coder.height)
@@ -148,14 +148,14 @@ class Film:
         Raises:
             ImageError: the film breaks off, or what comes now is too large or takes too long.
         """
-        began = time.monotonic()
+        self._clock.restart()
         for packet in self._packets():
             for frame in self._decode(packet):
-                self._on_frame()
+                self._clock.restart()
                 yield frame
-                began = time.monotonic()
-            if time.monotonic() - began > self._limits.seconds:
-                message = f"over {self._limits.seconds:g} seconds without a frame"
+                self._clock.restart()  # what is done with a frame doesn't count
+            if self._clock.left() <= 0:
+                message = f"over {self._clock.seconds:g} seconds without a frame"
                 raise ImageError(Reason.TIMED_OUT, message)
 
     def _packets(self) -> Iterator[av.Packet | None]:
@@ -213,21 +213,40 @@ class Film:
 
 
 @contextlib.contextmanager
-def opened(
-    uri: str, limits: Limits = LIMITS, on_frame: Callable[[], None] = lambda: None
-) -> Iterator[Film]:
+def opened(uri: str, limits: Limits = LIMITS, clock: Clock | None = None) -> Iterator[Film]:
     """The film at `uri`, for the length of a `with` block; see `Film`.
+
+    Args:
+        limits: of its pixels, and of the seconds from one frame to the next.
+        clock: counts these instead, by a limit of its own. It stands still while the file is read,
+            as a store that is away is no fault of the film.
 
     Raises:
         ImageError: it is none, or can't be read as one.
         OSError: the store fails.
         UserError: PyAV is not installed.
     """
-    with storage.open(uri) as file, _container(file) as container:
-        yield Film(container, limits, on_frame)
+    clock = clock or Clock(limits.seconds)
+    with clock.pause():
+        file = storage.open(uri)
+    with file, _container(_File(file, clock)) as container:
+        yield Film(container, limits, clock)
 
 
-def _container(file: BinaryIO) -> av.container.InputContainer:
+class _File:
+    """A film's file as PyAV takes it, with a clock that stands still while it is read."""
+
+    def __init__(self, file: BinaryIO, clock: Clock) -> None:
+        self._file, self._clock = file, clock
+        self.seek, self.tell = file.seek, file.tell  # which read nothing
+        self.name = getattr(file, "name", "")
+
+    def read(self, count: int) -> bytes:
+        with self._clock.pause():
+            return self._file.read(count)
+
+
+def _container(file: _File) -> av.container.InputContainer:
     if not file.read(1):
         raise ImageError(Reason.EMPTY, "the file is empty")
     file.seek(0)

@@ -132,7 +132,21 @@ class Slow(io.FileIO):
         return super().read(*arguments)
 
 
-def test_frames_far_behind_a_keyframe_may_take_their_time(stub, monkeypatch):
+class Away(io.FileIO):
+    """A file whose store is away for two seconds, at the third read."""
+
+    reads = 0
+
+    def read(self, *arguments: int) -> bytes:
+        self.reads += 1
+        time.sleep(2 if self.reads == 3 else 0)
+        return super().read(*arguments)
+
+
+@pytest.mark.parametrize("file", [Slow, Away])
+def test_frames_far_behind_a_keyframe_or_in_a_slow_store_may_take_their_time(
+    stub, monkeypatch, file
+):
     film = films.of_one_keyframe(stub.input / "film.mp4")
     ids = [videos.id_of(str(film), seconds) for seconds in (8.0, 9.0)]
     references = [Reference(id, id, "1:1", str(film)) for id in ids]
@@ -142,7 +156,7 @@ def test_frames_far_behind_a_keyframe_may_take_their_time(stub, monkeypatch):
     read.setup()
     began = time.monotonic()
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "open", Slow)
+        patch.setattr(storage, "open", file)
         patch.setattr(isolation, "shared", None)  # for no frame is a child asked
         items = list(read.process(task))
     assert time.monotonic() - began > 1.5, "else this shows nothing"
