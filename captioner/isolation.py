@@ -5,10 +5,11 @@ threads isn't safe, and one that imports the user's program again isn't wanted. 
 talk over a pair of sockets. A message is the length of its header and of its body, each of four
 bytes, big-endian; the header, JSON; the body, bytes. A request is `{"size", "limits"}` and the
 file, the answer `{"width", "height"}` and the pixels, or `{"reason", "message"}`. For a frame of a
-film it is `{"size", "limits", "film", "seconds"}`, and before the answer come `{"goes_on",
-"reading"}`: for how many seconds it may go on from now, and whether the film's file is read. So it
-is told as frames before the one that is wanted are decoded, and around each reading, which doesn't
-count as decoding: where the store is away, the film is not to blame.
+film it is `{"size", "limits", "film", "seconds"}`, and for a film's length `{"limits", "film"}`,
+answered by `{"seconds"}`. Before these answers come `{"goes_on", "reading"}`: for how many seconds
+it may go on from now, and whether the film's file is read. So it is told as frames before the one
+that is wanted are decoded, and around each reading, which doesn't count as decoding: where the
+store is away, the film is not to blame.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class IsolatedDecoder:
             ImageError: as `images.decode`, or the child took too long or died of the image.
             OSError: the child doesn't start, or was ended by somebody else; the image is as it was.
         """
-        return self._decode({"size": size}, data)
+        return _image(size, *self._request({"size": size}, data))
 
     def decode_frame(self, film: str, seconds: float, size: int) -> DecodedImage:
         """The same as `videos.frame_at`.
@@ -90,14 +91,24 @@ class IsolatedDecoder:
             ImageError: as `decode`; the store's errors too, as `missing` or `unreadable`.
             OSError: as `decode`.
         """
-        return self._decode({"film": film, "seconds": seconds, "size": size}, b"")
+        request = {"film": film, "seconds": seconds, "size": size}
+        return _image(size, *self._request(request, b""))
+
+    def length(self, film: str) -> float:
+        """The same as `videos.Film.length`, of the film at a URI.
+
+        Raises:
+            ImageError, OSError: as `decode_frame`.
+        """
+        answer, _ = self._request({"film": film}, b"")
+        return answer["seconds"]
 
     def close(self) -> None:
         """End the child. A later call of `decode` starts another."""
         with self._lock:
             self._end()
 
-    def _decode(self, request: dict[str, Any], data: bytes) -> DecodedImage:
+    def _request(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         with self._lock:
             if self._child and self._child.used:
                 try:
@@ -109,7 +120,7 @@ class IsolatedDecoder:
             except _ChildDied as death:
                 raise death.blame() from None
 
-    def _ask(self, request: dict[str, Any], data: bytes) -> DecodedImage:
+    def _ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         self._child = self._child or _Child(self._command, self._limits)
         try:
             answer, body = self._child.ask(request, data)
@@ -118,9 +129,7 @@ class IsolatedDecoder:
             raise
         if "reason" in answer:
             raise ImageError(Reason(answer["reason"]), answer["message"])
-        size = request["size"]
-        pixels = np.frombuffer(body, np.uint8).reshape(size, size, 3).copy()
-        return DecodedImage(pixels, answer["width"], answer["height"])
+        return answer, body
 
     def _end(self) -> None:
         child, self._child = self._child, None
@@ -132,6 +141,11 @@ class IsolatedDecoder:
 def shared() -> IsolatedDecoder:
     """The process's own: who decodes by it decodes one image at a time."""
     return IsolatedDecoder()
+
+
+def _image(size: int, answer: dict[str, Any], body: bytes) -> DecodedImage:
+    pixels = np.frombuffer(body, np.uint8).reshape(size, size, 3).copy()
+    return DecodedImage(pixels, answer["width"], answer["height"])
 
 
 class _ChildDied(Exception):
@@ -332,6 +346,9 @@ def _end_with_parent(connection: socket.socket) -> None:
 
 def _answer(request: dict[str, Any], data: bytes, clock: Clock) -> tuple[dict[str, Any], bytes]:
     try:
+        if "size" not in request:
+            with videos.opened(request["film"], clock=clock) as film:
+                return {"seconds": film.length()}, b""
         decoded = _decoded(request, data, clock)
     except ImageError as error:
         return {"reason": error.reason, "message": str(error)}, b""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from captioner import listing, shards, storage
+from captioner import isolation, listing, shards, storage
 from captioner.listing import Listed, failed, lists
 from captioner.records import FeatureDataset
 from captioner.storage import Entry
@@ -123,7 +123,7 @@ class ListFailures(beam.PTransform):
         members = (
             found.members
             | "Group by archive" >> beam.GroupByKey()
-            | "List archives" >> beam.FlatMap(failed.in_archive, self.every)
+            | "List archives" >> beam.ParDo(Enter(failed.in_archive, self.every))
         )
         return (files, members) | beam.Flatten()
 
@@ -148,9 +148,28 @@ class EnterArchives(beam.PTransform):
         members = (
             found.archives
             | "One archive each" >> beam.Reshuffle()
-            | "List members" >> beam.FlatMap(listing.enter, self.every)
+            | "List members" >> beam.ParDo(Enter(listing.enter, self.every))
         )
         return (found.images, members) | beam.Flatten()
+
+
+class Enter(beam.DoFn):
+    """What an archive holds, or a film, which is opened in a child process.
+
+    Args:
+        function: `listing.enter`, or `failed.in_archive`.
+        every: see `JobOptions`.
+    """
+
+    def __init__(self, function: Callable[..., Iterator[Listed]], every: float | None) -> None:
+        self._function = function
+        self._every = every
+
+    def process(self, whole: tuple) -> Iterator[Listed]:
+        return self._function(whole, self._every)
+
+    def teardown(self) -> None:
+        isolation.shared().close()
 
 
 @dataclasses.dataclass(eq=False)

@@ -231,6 +231,23 @@ def test_what_reads_a_film_again_and_again_is_ended(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.TIMED_OUT
 
 
+def test_a_films_length_is_that_which_a_thread_finds(
+    decoder: IsolatedDecoder, tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+    from tests import films
+
+    scenes = [(films.RED, 6.5)]
+    plain = films.write(tmp_path / "film.mpg", scenes, "mpeg2video")
+    raw = films.write(tmp_path / "raw.m2v", scenes, "mpeg2video")  # which doesn't tell its length
+    for film in (plain, raw.rename(tmp_path / "raw.mpg")):
+        with videos.opened(str(film)) as opened:
+            assert decoder.length(str(film)) == opened.length() > 1.0
+    (tmp_path / "none.mp4").write_text("no film")
+    with pytest.raises(ImageError, match="not a film"):
+        decoder.length(str(tmp_path / "none.mp4"))
+
+
 def test_a_film_that_is_gone_is_missing(decoder: IsolatedDecoder, tmp_path: Path) -> None:
     pytest.importorskip("av")
     for film, reason in ((tmp_path / "film.mp4", Reason.MISSING), (tmp_path, Reason.UNREADABLE)):

@@ -7,7 +7,6 @@ follow to other files and addresses, is no film here.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import errno
 from collections.abc import Iterator
@@ -100,7 +99,8 @@ class Film:
         """
         if not self.seconds:
             with contextlib.suppress(ImageError):  # where it breaks off is where it ends
-                collections.deque(self._packets(), 0)
+                for _ in self._packets():
+                    self._clock.restart()
         if not (self.seconds or self.end):
             raise _without_frames("")
         return self.seconds or self.end

@@ -9,10 +9,8 @@ from typing import NamedTuple
 
 from captioner.archives import places
 from captioner.archives.places import Inside
-from captioner.errors import UserError
 from captioner.images import ImageError, Reason
 from captioner.videos.choosing import EVERY
-from captioner.videos.films import opened
 
 _VIDEO = re.compile(
     r"\.(3gp|asf|avi|flv|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|ogv|webm|wmv)\Z", re.IGNORECASE
@@ -64,20 +62,22 @@ def seconds_of(uri: str, source: str) -> float | None:
 def planned(uri: str, every: float | None = None) -> Iterator[Planned]:
     """The frames of a film that is to be looked at so often, by the length that it has.
 
-    Of one that can't be read there is the film itself, so that the loss is seen: see `check`.
+    Of one that can't be read there is the film itself, so that the loss is seen: see `check`. So
+    it is with one that crashes its reader, which is the process's child.
 
     Args:
         every: seconds from one to the next; `EVERY` by default.
     """
+    from captioner import isolation  # which imports this package
+
     every = every or EVERY
     try:
-        with opened(uri) as film:
-            count = max(1, math.ceil(film.length() / every - 0.001))
+        count = max(1, math.ceil(isolation.shared().length(uri) / every - 0.001))
         if count > _MOST:
             raise ImageError(Reason.TOO_LARGE, f"{count:,} frames, over {_MOST:,}: see --every")
     except ImageError as error:
         yield _unread(uri, str(error), error.reason)
-    except (OSError, UserError) as error:
+    except OSError as error:  # the child's own
         yield _unread(uri, str(error), Reason.UNREADABLE)
     else:
         for number in range(count):

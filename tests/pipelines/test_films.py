@@ -18,7 +18,7 @@ pytest.importorskip("av")
 
 from captioner import captions, cli, compacting, isolation, listing, storage, subtitles, videos
 from captioner.errors import UserError
-from captioner.images import ImageError, Reason
+from captioner.images import ImageError, Limits, Reason
 from captioner.tasks import Reference, Task
 from pipelines import checking, estimating
 from pipelines.reading import ReadTasks
@@ -234,11 +234,42 @@ def test_a_film_is_not_planned_for_ever(tmp_path):
     assert raised.value.reason == Reason.TOO_LARGE and "--every" in str(raised.value)
 
 
-def test_without_pyav_films_fail_until_it_is_there(stub, picture, monkeypatch):
+# Opens films as ever, but for two.
+CHILD = """
+import ctypes, sys, time, av
+from captioner import isolation
+
+DEEDS = {"crash.mp4": lambda: ctypes.string_at(0), "hang.mp4": lambda: time.sleep(600)}
+av_open = av.open
+
+def open_or_do(file, **options):
+    DEEDS.get(file.name.rpartition("/")[2], int)()
+    return av_open(file, **options)
+
+av.open = open_or_do
+isolation.main(int(sys.argv[1]))
+"""
+
+
+def test_a_film_that_crashes_or_hangs_what_opens_it_costs_itself_alone(stub, monkeypatch):
+    for name in ("crash", "film", "hang"):
+        films.write(stub.input / f"{name}.mp4", SCENES)
+    decoder = isolation.IsolatedDecoder(Limits(seconds=2.0), (sys.executable, "-c", CHILD))
+    monkeypatch.setattr(isolation, "shared", lambda: decoder)
+    stub.run()
+    assert stub.results().keys() == {f"film.mp4#t={at}" for at in AT}
+    assert stub.failures() == {"crash.mp4": "crashed", "hang.mp4": "timed_out"}
+
+
+def test_without_pyav_films_fail_until_it_is_there(stub, picture, monkeypatch, tmp_path):
     picture(stub.input / "photo.png")
     films.write(stub.input / "film.mp4", SCENES)
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/av.py").write_text("raise ImportError")
+    isolation.shared().close()
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "av", None)
+        patch.syspath_prepend(tmp_path / "without")  # the child's path, too
+        patch.delitem(sys.modules, "av")
         stub.run()
     assert stub.failures() == {"film.mp4": "unreadable"}
     (failure,) = stub.lines("failures")
