@@ -20,7 +20,7 @@ from captioner.tasks import Reference, Task
 from captioner.threads import Clock, Stuck, Threads, ahead, unless_stuck
 from pipelines.job import Job
 
-Found = TypeVar("Found", bytes, DecodedImage)
+Found = TypeVar("Found", bytes, DecodedImage, videos.Frame)
 
 # Frames of a film that one call reads: it may have to decode some seconds before the first.
 FRAMES = 16
@@ -251,16 +251,18 @@ def decoded_frames(
     times = [videos.seconds_of(reference.uri, film) for reference in references]
     try:
         with videos.opened(film, clock=clock) as opened:
-            for frame, problem in videos.at_times(opened, times):
-                yield problem or decoded_or_error(frame, image_size)
+            for frame in videos.at_times(opened, times):
+                yield decoded_or_error(frame, image_size)
     except Exception as error:  # a store's own are many
         yield from itertools.repeat(error)
 
 
-def decoded_or_error(frame: videos.Frame, image_size: int) -> DecodedImage | ImageError:
+def decoded_or_error(
+    frame: videos.Frame | ImageError, image_size: int
+) -> DecodedImage | ImageError:
     """A frame's pixels, or what is wrong with it."""
     try:
-        return frame.decode(image_size)
+        return given(frame).decode(image_size)
     except ImageError as error:
         return error
 
@@ -342,7 +344,7 @@ def readings(
 
 
 def given(found: Found | Exception) -> Found:
-    """Bytes, or a decoded image, as they are.
+    """Bytes, a frame of a film, or a decoded image, as they are.
 
     Raises:
         Exception: that which is there in their place.

@@ -6,7 +6,7 @@ A frame's id is that of its film with a media fragment behind, as `id_of` writes
 
 from __future__ import annotations
 
-from captioner.images import DecodedImage
+from captioner.images import DecodedImage, ImageError
 from captioner.threads import Clock
 from captioner.videos.choosing import EVERY, Chosen, at_times, by_interval, by_scene
 from captioner.videos.films import LIMITS, Film, opened
@@ -49,7 +49,7 @@ def frame_at(uri: str, seconds: float, size: int, clock: Clock | None = None) ->
         OSError, UserError: see `opened`.
     """
     with opened(uri, clock=clock) as film:
-        frame, problem = next(at_times(film, [seconds]))
-        if frame is None:
-            raise problem
+        frame = next(at_times(film, [seconds]))
+        if isinstance(frame, ImageError):
+            raise frame
         return frame.decode(size)

@@ -75,9 +75,7 @@ def by_scene(film: Film) -> Iterator[Chosen]:
         yield Chosen(start, early)
 
 
-def at_times(
-    film: Film, times: Sequence[float]
-) -> Iterator[tuple[Frame | None, ImageError | None]]:
+def at_times(film: Film, times: Sequence[float]) -> Iterator[Frame | ImageError]:
     """What is shown at each of some times, in seconds, or the reason why that can't be told.
 
     The film is decoded once, from shortly before the first on. Its last frame stays to its end, as
@@ -93,7 +91,7 @@ def at_times(
         for frame in _from(film, times[0]):
             while shown and waiting and frame.start > waiting[0] + _ROUNDING:
                 waiting.popleft()
-                yield shown, None
+                yield shown
                 film.skip_to(waiting[0] if waiting else 0)
             if not waiting:
                 return
@@ -103,8 +101,7 @@ def at_times(
         problem = error
     end = shown.end if shown and problem else max(film.seconds, film.end) + _ROUNDING
     for time in waiting:
-        there = shown and time < end
-        yield (shown, None) if there else (None, problem or _beyond(time, end))
+        yield shown if shown and time < end else problem or _beyond(time, end)
 
 
 def _beyond(time: float, end: float) -> ImageError:
