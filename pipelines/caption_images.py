@@ -15,9 +15,9 @@ from captioner.model import Caption, Captioner
 from captioner.records import FeatureDataset
 from captioner.search import SearchOptions
 from pipelines.inference import HalvingHandler
+from pipelines.items import Item
 from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
-from pipelines.reading import Item
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,9 @@ from captioner.encoders import Encoder, EncoderSpec
 from captioner.records import FeatureDataset, FeatureRecord
 from captioner.shards import Summary
 from pipelines.inference import HalvingHandler
+from pipelines.items import Item
 from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
-from pipelines.reading import Item
 
 
 @dataclasses.dataclass(frozen=True)

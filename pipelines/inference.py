@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from pipelines.reading import Item, Problem
+from pipelines.items import Item, Problem
 
 
 class Network(Protocol):

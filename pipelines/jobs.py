@@ -15,9 +15,10 @@ from captioner.shards import Spool, Summary
 from pipelines import options
 from pipelines.committing import Commit, check_failures, read_manifest
 from pipelines.inference import HalvingHandler
+from pipelines.items import Item
 from pipelines.job import Job
 from pipelines.planning import Plan
-from pipelines.reading import Item, ReadTasks
+from pipelines.reading import ReadTasks
 from pipelines.watching import watching
 from pipelines.writing import WriteShards
 

@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
 
 import apache_beam as beam
-import numpy as np
 from apache_beam.metrics import Metrics
 
 from captioner import archives, images, isolation, records, storage, videos
-from captioner.images import DecodedImage, ImageError, Reason
+from captioner.images import DecodedImage, Reason
 from captioner.tasks import Reference, Task
 from captioner.threads import Clock, Stuck, Threads, ahead, unless_stuck
+from pipelines.frames import FRAMES, film_of, read_frames
+from pipelines.items import Item, Problem, given, to_item
 from pipelines.job import Job
 
-Found = TypeVar("Found", bytes, DecodedImage, videos.Frame)
-
-# Frames of a film that one call reads: it may have to decode some seconds before the first.
-FRAMES = 16
 # Seconds. No network's input is so small that a picture for it is decoded in less.
 QUICK = 0.0004
-
-
-@dataclasses.dataclass
-class Problem:
-    """Why an image has no result: the stage it failed in, and the parts of a `shards.Failure`."""
-
-    stage: str
-    reason: str
-    message: str
-    permanent: bool
-
-
-@dataclasses.dataclass
-class Item:
-    """One image on its way through the fused stage. It never leaves the process.
-
-    Args:
-        task: the task it belongs to.
-        reference: the image; None makes the item stand for a whole task that is finished already.
-        pixels_or_features: what inference takes; None once taken, and where there is a problem.
-        content_hash, width, height: of the image; the size is the upright one.
-        repeats: whether an earlier image of the task has the same bytes, whose result it shares.
-        problem: why there is no result.
-        result: what inference gave.
-        model: name of the loaded model that it went through, see `inference.LoadedWhenNeeded`.
-        seconds: spent on the image, by stage.
-    """
-
-    task: Task
-    reference: Reference | None
-    pixels_or_features: np.ndarray | None = None
-    content_hash: str = ""
-    width: int = 0
-    height: int = 0
-    repeats: bool = False
-    problem: Problem | None = None
-    result: object = None
-    model: str = ""
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 class ReadTasks(beam.DoFn):
@@ -225,73 +180,6 @@ def read_image(
     return to_item(task, reference, decoded)
 
 
-def read_frames(
-    task: Task, references: Sequence[Reference], image_size: int, clock: Clock
-) -> list[Item]:
-    """Frames of one film, in their order: it is decoded once, from shortly before the first on.
-
-    Args:
-        clock: runs while one of them is decoded, anew from each frame of the film on, but not while
-            the film's file is read.
-    """
-    frames = decoded_frames(references, image_size, clock)
-
-    def decoded(_: Item) -> DecodedImage:
-        with clock:
-            return given(next(frames))
-
-    return [to_item(task, reference, decoded) for reference in references]
-
-
-def decoded_frames(
-    references: Sequence[Reference], image_size: int, clock: Clock
-) -> Iterator[DecodedImage | Exception]:
-    """Frames of one film, each as `videos.frame_at` has it, or what it raises."""
-    film = film_of(references[0])
-    times = [videos.seconds_of(reference.uri, film) for reference in references]
-    try:
-        with videos.opened(film, clock=clock) as opened:
-            for frame in videos.at_times(opened, times):
-                yield decoded_or_error(frame, image_size)
-    except Exception as error:  # a store's own are many
-        yield from itertools.repeat(error)
-
-
-def decoded_or_error(
-    frame: videos.Frame | ImageError, image_size: int
-) -> DecodedImage | ImageError:
-    """A frame's pixels, or what is wrong with it."""
-    try:
-        return given(frame).decode(image_size)
-    except ImageError as error:
-        return error
-
-
-def to_item(task: Task, reference: Reference, decode: Callable[[Item], DecodedImage]) -> Item:
-    """An image's pixels, or the problem with it.
-
-    Args:
-        decode: gives the pixels, and where it has the file's bytes tells the item their hash; else
-            that of the pixels stands for it.
-    """
-    started = time.perf_counter()
-    item = Item(task, reference)
-    try:
-        decoded = decode(item)
-        item.content_hash = item.content_hash or images.content_hash(decoded.pixels.tobytes())
-        item.pixels_or_features = decoded.pixels
-        item.width, item.height = decoded.width, decoded.height
-    except ImageError as error:
-        item.problem = Problem("decode", error.reason, str(error), error.reason.permanent)
-    except FileNotFoundError as error:
-        item.problem = Problem("read", Reason.MISSING, str(error), Reason.MISSING.permanent)
-    except Exception as error:  # a store's own errors are many; none may stop the other images
-        message = f"{type(error).__name__}: {error}"
-        item.problem = Problem("read", Reason.UNREADABLE, message, Reason.UNREADABLE.permanent)
-    item.seconds["read"] = time.perf_counter() - started
-    return item
-
-
 def read_reference(reference: Reference) -> bytes:
     """The image's bytes, or as many of them as show that it is too large."""
     limit = images.LIMITS.bytes + 1
@@ -307,12 +195,6 @@ def streamed_source(reference: Reference) -> str:
     source = reference.source
     is_streamed = archives.is_archive(source) and archives.is_streamed(reference.uri, source)
     return source if is_streamed else ""
-
-
-def film_of(reference: Reference) -> str:
-    """The film that an image is a frame of; else empty."""
-    is_frame = videos.seconds_of(reference.uri, reference.source) is not None
-    return reference.source if is_frame else ""
 
 
 def reading_order(reference: Reference) -> tuple[str, float]:
@@ -341,17 +223,6 @@ def readings(
             inside.setdefault(reference.uri, []).append(reference)
         for uri, found in archives.stream(source, inside, images.LIMITS.bytes + 1):
             yield from ((reference, functools.partial(given, found)) for reference in inside[uri])
-
-
-def given(found: Found | Exception) -> Found:
-    """Bytes, a frame of a film, or a decoded image, as they are.
-
-    Raises:
-        Exception: that which is there in their place.
-    """
-    if isinstance(found, Exception):
-        raise found
-    return found
 
 
 def decode(data: bytes, image_size: int, isolated: bool, clock: Clock) -> DecodedImage:

@@ -10,8 +10,9 @@ from apache_beam.metrics import Metrics
 from captioner.errors import UserError
 from captioner.images import Reason
 from captioner.shards import Failure, Outcome, ShardWriter, Spool, Summary, read_summary
+from pipelines.items import Item
 from pipelines.job import Job
-from pipelines.reading import Item, shard_file
+from pipelines.reading import shard_file
 
 # So many images of a task that can't be read at all are the store's fault, not theirs.
 MANY = 16

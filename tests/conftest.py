@@ -23,9 +23,9 @@ from PIL import Image
 from captioner import shards
 from pipelines import jobs
 from pipelines.inference import HalvingHandler
+from pipelines.items import Item
 from pipelines.job import Job, JobOptions
 from pipelines.jobs import Work
-from pipelines.reading import Item
 from tests.local_google import LocalGoogle
 
 # How long an example takes says more of the machine than of what is tested.

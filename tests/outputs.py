@@ -13,8 +13,8 @@ from captioner.records import FeatureRecord
 from captioner.shards import Outcome, ShardWriter, Summary, new_run
 from pipelines import jobs
 from pipelines.extract_features import SaveDataset
+from pipelines.items import Item
 from pipelines.jobs import Work
-from pipelines.reading import Item
 from tests import toy_features
 from tests.conftest import StubJob
 

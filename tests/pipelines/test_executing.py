@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from captioner.tasks import Reference, Task
 from captioner.threads import ahead
-from pipelines import inference, reading
-from pipelines.reading import Item, ReadTasks
+from pipelines import inference
+from pipelines.items import Item, Problem
+from pipelines.reading import ReadTasks
 from pipelines.writing import WriteShards
 from tests.conftest import LoadMeanColour, to_line
 
@@ -105,7 +106,7 @@ def _task(count: int) -> Task:
 
 def test_inference_passes_problems_by(tmp_path) -> None:
     task = _task(3)
-    broken = Item(task, task.references[1], problem=reading.Problem("read", "missing", "", False))
+    broken = Item(task, task.references[1], problem=Problem("read", "missing", "", False))
     items = [_item(task, 0), broken, _item(task, 2)]
     handler = inference.HalvingHandler(LoadMeanColour(str(tmp_path / "log")), 2)
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:

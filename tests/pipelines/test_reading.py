@@ -21,7 +21,8 @@ from captioner.images import DecodedImage, ImageError
 from captioner.tasks import Reference, Task
 from captioner.threads import Threads
 from pipelines import reading
-from pipelines.reading import Item, ReadTasks
+from pipelines.items import Item
+from pipelines.reading import ReadTasks
 from tests import odd_images
 from tests.conftest import StubJob
 
