@@ -186,7 +186,7 @@ class Away(io.FileIO):
         return super().read(*arguments)
 
 storage.open = Away
-isolation._SECONDS_TO_READ = float(sys.argv[2])
+isolation.child._SECONDS_TO_READ = float(sys.argv[2])
 isolation.main(int(sys.argv[3]))
 """
 
