@@ -25,11 +25,12 @@ from captioner.images import ImageError
 from captioner.shards import Summary
 from captioner.tasks import Reference, Task
 from pipelines import options
+from pipelines.frames import film_of
 from pipelines.inference import LoadedWhenNeeded
 from pipelines.job import Job
 from pipelines.jobs import Work
 from pipelines.planning import FindOut
-from pipelines.reading import ReadTasks, film_of, read_reference
+from pipelines.reading import ReadTasks, read_reference
 from pipelines.writing import TaskWriter
 
 SAMPLE = 64
