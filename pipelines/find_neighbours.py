@@ -1,7 +1,7 @@
 """The job that finds the neighbours of every image of an output: near-duplicates, where near.
 
 Each worker loads the output's index, which the command has brought up to date, and asks it for some
-vectors at a time. So the index, some hundred bytes an image, has to fit into a worker's memory.
+images' at a time. So the index, some hundred bytes an image, has to fit into a worker's memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipelines import options
 FORMAT = 1
 
 _PART = re.compile(r"/neighbours/\d{6,}\.jsonl\Z")
-_SOME = 2_000  # vectors whose images' neighbours are one file
+_SOME = 2_000  # images whose neighbours are one file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +96,12 @@ def run(job: NeighboursJob, flags: Sequence[str]) -> dict[str, int]:
 
 @dataclasses.dataclass(eq=False)
 class FindNeighbours(beam.PTransform):
-    """Ask for some vectors at a time, write what is found, and add up.
+    """Ask for some images at a time, write what is found, and add up.
 
     Args:
         job: what is asked.
         version: the index'.
-        count: how many vectors it has.
+        count: how many images it has.
     """
 
     job: NeighboursJob
@@ -112,7 +112,7 @@ class FindNeighbours(beam.PTransform):
         return (
             begin
             | beam.Create(range(0, self.count, _SOME))
-            | "Some vectors each" >> beam.Reshuffle()
+            | "Some images each" >> beam.Reshuffle()
             | "Ask and write" >> beam.ParDo(AskAndWrite(self.job, self.version))
             | "Add up" >> beam.CombineGlobally(added_up)
             | "Publish" >> beam.Map(publish, self.job)
@@ -120,7 +120,7 @@ class FindNeighbours(beam.PTransform):
 
 
 class AskAndWrite(beam.DoFn):
-    """From the place of the first of some vectors to the counts of their images.
+    """From the place of the first of some images to their counts.
 
     Args:
         job: what is asked.

@@ -50,7 +50,7 @@ class Similar:
         self.unkept = unkept
         self._images = index.images()
         self._vectors = index.vectors
-        self._vectors.hold(self._images.items)
+        self._vectors.hold(self._images.items())
 
     @classmethod
     def of(cls, output: str, by: str = "") -> Similar:
@@ -99,8 +99,8 @@ class Similar:
         return cls(index)
 
     def __len__(self) -> int:
-        """How many vectors there are; each is that of one image or more."""
-        return len(self._images.items)
+        """How many images there are."""
+        return len(self._images)
 
     def image(self, id: str) -> Image | None:
         """The image of this id; None where there is none."""
@@ -142,16 +142,18 @@ class Similar:
     def each(
         self, first: int, behind: int, top: int, least: float
     ) -> Iterator[tuple[Image, list[Neighbour]]]:
-        """The images of some vectors, each with its neighbours as `like_image` has them.
+        """Some of the images, each with its neighbours as `like_image` has them.
+
+        Those with one vector are side by side, and what is near it is looked for once.
 
         Args:
-            first, behind: the vectors, by their place from 0 to the length of this.
+            first, behind: the images, by their place from 0 to the length of this.
             top, least: as in `like_image`.
         """
-        items = self._images.items[first:behind]
+        items = self._images.items(first, behind)
         for item, near in zip(items, self._near_items(items, top, least), strict=True):
             found = self._images_of(near, top + 1)
-            for image in self._images.of(item):
+            for image in self._images.between(first, behind, item):
                 yield image, _but(image.id, found, top)
 
     def _near_items(self, items: np.ndarray, top: int, least: float) -> Iterable[list[Near]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -45,10 +44,13 @@ class Images:
         self._items = self._rows["item"].to_numpy()
         self._texts = texts
 
-    @functools.cached_property
-    def items(self) -> np.ndarray:
-        """The items of these images, each once and in their order: int32."""
-        return np.unique(self._items)
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self._items)
+
+    def items(self, first: int = 0, behind: int | None = None) -> np.ndarray:
+        """The items of the images of some rows, or of all, each once and in their order: int32."""
+        return np.unique(self._items[first:behind])
 
     def row(self, column: str, value: str) -> int | None:
         """The first row with a value in its column "id" or "uri"; None where there is none."""
@@ -63,11 +65,15 @@ class Images:
         """The item of a row: int32 [1]."""
         return self._items[row : row + 1]
 
-    def of(self, item: int, most: int | None = None) -> list[Image]:
-        """The images of an item, or the first `most` of them, in the order of their ids."""
-        first, behind = np.searchsorted(self._items, [item, item + 1])
-        behind = behind if most is None else min(behind, first + most)
-        return self._images(first, behind)
+    def of(self, item: int, most: int) -> list[Image]:
+        """The images of an item, at most so many, in the order of their ids."""
+        first = int(np.searchsorted(self._items, item))
+        return self.between(first, first + most, item)
+
+    def between(self, first: int, behind: int, item: int) -> list[Image]:
+        """The images of an item in some rows, in the order of their ids; there is one or more."""
+        start, end = np.searchsorted(self._items, [item, item + 1])
+        return self._images(max(first, start), min(behind, end))
 
     def find(self, column: str, value: str) -> Image | None:
         """The first image with a value in its column "id" or "uri"; None where there is none."""
