@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import platform
 from collections import Counter
@@ -116,7 +115,7 @@ def merge(output: str, index: str, newest: dict[str, str], merger: Merger) -> No
     summary, outcomes = shards.read_index(index)
     holding = {outcome.id for outcome in outcomes if newest[outcome.id] == summary.task}
     failed = any(outcome.failure and outcome.id in holding for outcome in outcomes)
-    failures = _failures(output, index, summary) if failed else {}
+    failures = _failures(output, index, summary.failures_sha256) if failed else {}
     if not holding:
         return
     for outcome, record in _with_records(output, summary, outcomes):
@@ -162,16 +161,9 @@ def _broken(file: str) -> UserError:
     return UserError(f"{file}: missing, or not what its index says; see `captioner verify`")
 
 
-def _failures(output: str, index: str, summary: Summary) -> dict[str, Failure]:
+def _failures(output: str, index: str, sha256: str) -> dict[str, Failure]:
     file = storage.join(output, "failures", storage.name(index))
-    try:
-        content = storage.read_bytes(file)
-        if hashlib.sha256(content).hexdigest() != summary.failures_sha256:
-            raise _broken(file)
-        rows = map(json.loads, content.decode().splitlines())
-        return {row["id"]: Failure(**row) for row in rows}
-    except (FileNotFoundError, *shards.UNREADABLE) as error:
-        raise _broken(file) from error
+    return {failure.id: failure for failure in shards.read_failures(file, sha256)}
 
 
 def _target_extension(output: str, extension: str, format: str | None) -> str:

@@ -174,6 +174,18 @@ def test_what_is_no_caption_output_is_said(tmp_path: Path, capsys) -> None:
     assert "no captions here" in capsys.readouterr().err
 
 
+def test_failures_that_are_cut_off_are_said(tmp_path: Path, picture, capsys) -> None:
+    job = CaptionJob(tmp_path)
+    picture(job.input / "a.png")
+    (job.input / "empty.png").touch()
+    job.run()
+    (file,) = (job.output / "failures").iterdir()
+    file.write_bytes(file.read_bytes()[:-9])
+    assert cli.main(["report", str(job.output)]) == 2
+    said = capsys.readouterr().err
+    assert f"{file}: not as it was written" in said and "see `captioner verify`" in said
+
+
 @pytest.mark.slow
 def test_a_million_captions_make_a_light_page(tmp_path: Path) -> None:
     write_captions(tmp_path, [record(f"{n}<b>.jpg", f"<i>{n % 5000}") for n in range(1_000_000)])

@@ -6,12 +6,10 @@ failure. Each keeps its id; the stamps are looked up anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from captioner import shards, storage, videos
 from captioner.archives import places
-from captioner.errors import UserError
 from captioner.listing.listed import Listed, enter, holds_images, look_up
 
 _FAILURES = "failures"
@@ -42,13 +40,13 @@ def ids_in(source: str, output: str) -> frozenset[str] | None:
     """The ids that an input is restricted to: those of one file; None for the whole directory."""
     if source.rstrip("/") == storage.join(output, _FAILURES):
         return None
-    return frozenset(row["id"] for row in _rows(source))
+    return frozenset(failure.id for failure in shards.read_failures(source))
 
 
 def outcomes(index: str) -> Iterator[Ended]:
     """How the images of a finished shard ended, given its index."""
     summary, ended = shards.read_index(index)
-    sources = _sources(index) if summary.failed else {}
+    sources = _sources(index, summary.failures_sha256) if summary.failed else {}
     for one in ended:
         state = (one.failure, one.uri, sources.get(one.id, ""))
         yield one.id, (summary.run, summary.task, *state)
@@ -122,17 +120,8 @@ def _whole_id(id: str, uri: str, source: str) -> str:
     return places.archive_id(id, uri, source)
 
 
-def _sources(index: str) -> dict[str, str]:
+def _sources(index: str, sha256: str) -> dict[str, str]:
     """The files that failed images are inside of, by id."""
     directory, _, name = index.rpartition("/")
     failures = storage.join(directory.rpartition("/")[0], _FAILURES, name)
-    return {row["id"]: row["source"] for row in _rows(failures)}
-
-
-def _rows(failures: str) -> list[dict[str, str]]:
-    try:
-        return [json.loads(line) for line in storage.read_bytes(failures).decode().splitlines()]
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(
-            f"{failures}: missing, or not as it was written; see `captioner verify`"
-        ) from error
+    return {failure.id: failure.source for failure in shards.read_failures(failures, sha256)}

@@ -160,13 +160,15 @@ def failures(output: str, newest: dict[str, str]) -> Iterator[Failure]:
 
     Args:
         newest: of `captions.outcomes`.
+
+    Raises:
+        UserError: they are not as they were written.
     """
     finished = {storage.name(index) for index in shards.finished(output)}
     for entry in storage.walk(storage.join(output, "failures")):
         name = storage.name(entry.uri)
         if name not in finished:
             continue
-        for line in storage.read_bytes(entry.uri).splitlines():
-            failure = Failure(**json.loads(line))
+        for failure in shards.read_failures(entry.uri):
             if newest.get(failure.id) == shards.task_of_index(name):
                 yield failure

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from captioner import storage
 from captioner.errors import UserError
 from captioner.shards.names import index_name, task_of, task_of_index
-from captioner.shards.summary import Outcome, Summary
+from captioner.shards.summary import Failure, Outcome, Summary
 
 # What it raises to read JSON that is no longer as it was written.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
@@ -79,6 +79,28 @@ def read_index(index: str) -> tuple[Summary, list[Outcome]]:
         ) from error
     except UNREADABLE as error:
         raise _damaged(index, error) from error
+
+
+def read_failures(file: str, sha256: str | None = None) -> list[Failure]:
+    """The images of a shard that failed, given its file in ``failures/``.
+
+    Args:
+        sha256: which the file has, as the shard's summary says; None where that is not at hand.
+
+    Raises:
+        UserError: it is not there, or not as it was written.
+    """
+    try:
+        content = storage.read_bytes(file)
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError("by its SHA-256")
+        return [Failure(**json.loads(line)) for line in content.decode().splitlines()]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{file}: the failures of a shard are missing; see what else is with `captioner verify`"
+        ) from error
+    except UNREADABLE as error:
+        raise _damaged(file, error) from error
 
 
 def parse_index(content: bytes) -> tuple[Summary, list[Outcome]]:

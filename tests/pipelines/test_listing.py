@@ -225,6 +225,16 @@ def test_one_file_of_failures_is_an_input(stub, half_failed: Path) -> None:
         assert_listed_alike(str(file))
 
 
+def test_failures_that_are_not_as_they_were_written_are_no_input(half_failed: Path) -> None:
+    for file in half_failed.iterdir():
+        file.write_bytes(file.read_bytes().partition(b"\n")[0][:-9])
+        with pytest.raises(UserError, match="not as it was written .* see `captioner verify`"):
+            list(listing.everything(str(file)))
+        file.write_bytes(b"")  # cut off between two lines
+        with pytest.raises(UserError, match="not as it was written .* see `captioner verify`"):
+            list(listing.everything(str(half_failed)))
+
+
 def test_what_is_no_longer_in_its_archive_is_missing(stub, half_failed: Path, photos: Path) -> None:
     (photos / "0.png").unlink()
     pack(stub.input / "b.tar.gz", photos)
