@@ -25,6 +25,10 @@ class Compared(NamedTuple):
     made: tuple[Comparison, ...]
     scores: tuple[float, ...]
 
+    def ahead(self) -> float:
+        """By how much the first of two sides is ahead; of one, its score."""
+        return self.scores[0] - sum(self.scores[1:])
+
 
 # Title, what is in it, and the images.
 Section = tuple[str, str, list[Compared]]
@@ -40,15 +44,18 @@ def sections(evaluations: Sequence[Evaluation]) -> list[Section]:
     for id in sorted(set.intersection(*map(set, sides))):
         made, scores = zip(*(side[id] for side in sides), strict=True)
         images.append(Compared(id, made, scores))
-    # The score itself of one side; of two, by how much the first is ahead.
-    ranked = sorted(images, key=lambda image: image.scores[0] - sum(image.scores[1:]))
-    best, worst = ranked[: -SHOWN - 1 : -1], ranked[:SHOWN]
+    images.sort(key=Compared.ahead)
     if len(sides) == 2:
+        first = [image for image in reversed(images) if image.ahead() > 0]
+        second = [image for image in images if image.ahead() < 0]
         about = "By CIDEr-D."
-        return [("Where A is ahead", about, best), ("Where B is ahead", about, worst)]
+        return [
+            ("Where A is ahead", about, first[:SHOWN]),
+            ("Where B is ahead", about, second[:SHOWN]),
+        ]
     return [
-        ("Best", "By CIDEr-D against their references.", best),
-        ("Worst", "Nothing in them is what people say, or little.", worst),
+        ("Best", "By CIDEr-D against their references.", images[: -SHOWN - 1 : -1]),
+        ("Worst", "Nothing in them is what people say, or little.", images[:SHOWN]),
     ]
 
 
