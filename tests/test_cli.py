@@ -12,6 +12,7 @@ import pytest
 
 from captioner import captions, cli
 from captioner.errors import ProblemsFound, TooManyFailures, UserError
+from tests.outputs import record, write_captions
 
 
 def _refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
@@ -263,3 +264,21 @@ def test_a_caption_job_needs_an_output_and_a_caption_an_image(capsys, images) ->
     assert "--output" in _refused(capsys, "caption", "--input", images, "--model", "m")
     assert "name an image" in _refused(capsys, "caption", "--model", "m")
     assert "no such image" in _refused(capsys, "caption", images / "9.png", "--model", "m")
+
+
+def test_nothing_that_a_terminal_obeys_is_said(capsys, images, tmp_path) -> None:
+    bad, out = "\x1b[2J", tmp_path / "out"
+    assert "\\x1b[2J: no such" in _refused(capsys, "similar", "x", "--image", f"{tmp_path}/{bad}")
+    write_captions(out, [record(f"{bad}.png", bad)])
+    references = tmp_path / "references.csv"
+    references.write_text(f"image,caption\n{bad}.png,A dog {bad}.\n0.png,A dog .\n")
+    (out / "index" / bad).touch()
+    verified = ["verify", str(out)]
+    scored = ["evaluate", "--captions", str(out), "--references", str(references)]
+    extracted = ["extract", "--input", str(images), "--output", str(tmp_path / "features")]
+    extracted += ["--captions", str(references), "--encoder", "none-such"]
+    for words, status in ((verified, 4), (scored, 0), (extracted, 2)):
+        assert cli.main(words) == status
+        said = "".join(capsys.readouterr())
+        assert "\\x1b[2J" in said and "\x1b" not in said, words
+        assert len(said.splitlines()) > 1, "the lines are lines"

@@ -35,7 +35,7 @@ from captioner.cli import (
     verify,
     write_back,
 )
-from captioner.cli.arguments import HelpFormatter, Parser, verbs_of
+from captioner.cli.arguments import HelpFormatter, Parser, printable, verbs_of
 from captioner.errors import UserError, guess, in_text
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mistake = _mendable(error)
         if mistake is None:
             raise
-        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        print(printable(f"error: {' '.join(str(mistake).split())}"), file=sys.stderr)
         return mistake.status
     return 0
 

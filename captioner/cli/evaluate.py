@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from captioner.cli.arguments import add_captions, add_json, add_verb, tell
+from captioner.cli.arguments import add_captions, add_json, add_verb, printable, tell
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -38,7 +38,8 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     references = (parsed.references, parsed.references_format, parsed.splits)
     evaluation = evaluate(parsed.captions, *references, parsed.split)
     evaluations = [(parsed.captions, evaluation)]
-    print(evaluation.as_text(parsed.show))
+    for line in evaluation.as_text(parsed.show).split("\n"):
+        print(printable(line))
     if parsed.beside:
         other = evaluate(parsed.beside, *references, evaluation.scores.split)
         print(f"beside it, {parsed.beside}:\n{other.scores.as_text()}")

@@ -14,6 +14,7 @@ from captioner.cli.arguments import (
     given,
     make_absolute,
     positive,
+    printable,
     run_job,
 )
 from captioner.errors import UserError
@@ -83,7 +84,9 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     checking.check_paths(parsed.input, parsed.output)
     collection = (parsed.captions, parsed.captions_format, parsed.splits)
     if parsed.captions:
-        print(checking.report_captions(parsed.input, *collection, parsed.every))
+        report = checking.report_captions(parsed.input, *collection, parsed.every)
+        for line in str(report).split("\n"):
+            print(printable(line))
     from captioner import encoders
     from pipelines import extract_features
     from pipelines.job import JobOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from captioner.cli.arguments import add_json, add_verb, make_absolute, tell
+from captioner.cli.arguments import add_json, add_verb, make_absolute, printable, tell
 from captioner.errors import ProblemsFound
 
 
@@ -23,7 +23,7 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
 
     report = verify(parsed.output)
     for problem in report.problems:
-        print(problem)
+        print(printable(str(problem)))
     print(report)
     problems = [problem._asdict() for problem in report.problems]
     tell(parsed, {**dataclasses.asdict(report), "problems": problems})
