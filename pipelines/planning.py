@@ -6,11 +6,10 @@ The small records of this part may be shuffled: tuples of plain values, which Be
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import apache_beam as beam
 
-from captioner import corpora
+from pipelines.collection import ReadCollection
 from pipelines.deciding import Decide
 from pipelines.history import ReadFinished, ReadSuspects
 from pipelines.job import Job
@@ -56,10 +55,11 @@ class FindOut(beam.PTransform):
         job = self.job
         finished = begin | "Read what is finished" >> ReadFinished(job)
         images = ListImages(job.input, job.from_features, job.split, job.options.every)
+        collection = ReadCollection(job.captions, job.captions_format, job.splits)
         known = {
             "listed": begin | "List images" >> images,
             "done": finished["outcomes"],
-            "captions": begin | "Read captions" >> ReadCaptions(job),
+            "captions": begin | "Read captions" >> collection,
             "suspects": begin | "Read unfinished attempts" >> ReadSuspects(job),
         }
         decided = (
@@ -69,27 +69,3 @@ class FindOut(beam.PTransform):
         )
         tally = decided.tally | "Tally" >> beam.CombinePerKey(sum)
         return {"to_do": decided.to_do, "kept": finished["summaries"], "tally": tally}
-
-
-@dataclasses.dataclass(eq=False)
-class ReadCaptions(beam.PTransform):
-    """The collection's captions by id, see `captions_by_id`. Empty where the job has none."""
-
-    job: Job
-
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        files = [self.job.captions] if self.job.captions else []
-        return (
-            begin
-            | beam.Create(files, reshuffle=False)
-            | "Read collection"
-            >> beam.FlatMap(captions_by_id, self.job.captions_format, self.job.splits)
-        )
-
-
-def captions_by_id(
-    captions: str, captions_format: str | None, splits: str | None
-) -> Iterator[tuple[str, tuple[str, tuple[str, ...], tuple[str, ...]]]]:
-    """A collection's (split, captions, languages) by id."""
-    for image in corpora.read(captions, captions_format, splits):
-        yield image.id, (image.split, image.captions, image.languages)

@@ -10,33 +10,28 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton, PBegin, PCollection
 from apache_beam.transforms.combiners import ToListCombineFn
 
-from captioner import captions, corpora, evaluation, shards, storage
+from captioner import captions, evaluation, shards, storage
 from captioner.corpora import CaptionedImage
+from pipelines.collection import Captioned, ReadCollection
 from pipelines.score_captions.job import ScoreJob
 
 # id: whether by the settings that count, run, task, caption or None, its language. The greatest is
 # the newest.
 Outcome = tuple[str, tuple[bool, str, str, str | None, str]]
-# id: split, captions, languages
-Image = tuple[str, tuple[str, tuple[str, ...], tuple[str, ...]]]
 # A `Comparison`, as a plain tuple, which Beam encodes itself.
 Compared = tuple[str, str | None, str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(eq=False)
 class ReadReferences(beam.PTransform):
-    """The captioned images of the collection: `Image`."""
+    """The captioned images of the collection, spread over the workers: `Captioned`."""
 
     job: ScoreJob
 
     def expand(self, begin: PBegin) -> PCollection:
         job = self.job
-        return (
-            begin
-            | beam.Create([job.references], reshuffle=False)
-            | "Read collection" >> beam.FlatMap(references_by_id, job.references_format, job.splits)
-            | "Spread" >> beam.Reshuffle()
-        )
+        collection = ReadCollection(job.references, job.references_format, job.splits)
+        return begin | collection | "Spread" >> beam.Reshuffle()
 
 
 @dataclasses.dataclass(eq=False)
@@ -79,15 +74,7 @@ class Compare(beam.PTransform):
         return {"compared": compared, "split": split}
 
 
-def references_by_id(
-    references: str, references_format: str | None, splits: str | None
-) -> Iterator[Image]:
-    """The images of a collection."""
-    for image in corpora.read(references, references_format, splits):
-        yield image.id, (image.split, image.captions, image.languages)
-
-
-def captioned_image(image: Image) -> CaptionedImage:
+def captioned_image(image: Captioned) -> CaptionedImage:
     """The same for the functions that score."""
     id, (split, texts, languages) = image
     return CaptionedImage(id, texts, split, languages=languages)

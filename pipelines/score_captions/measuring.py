@@ -13,7 +13,8 @@ from apache_beam.transforms.combiners import Count
 from captioner import scoring
 from captioner.evaluation import Comparison, training_words
 from captioner.scoring import Bleu, BleuCounts, CiderD, DocumentFrequencies
-from pipelines.score_captions.comparing import Compared, Image, captioned_image
+from pipelines.collection import Captioned
+from pipelines.score_captions.comparing import Compared, captioned_image
 
 # id: words of the caption, words of each reference
 Words = tuple[str, tuple[list[str], list[list[str]]]]
@@ -97,7 +98,7 @@ def text_of(compared: Compared) -> Iterator[str]:
         yield " ".join(found.words)
 
 
-def training_texts(image: Image) -> Iterator[tuple[str, None]]:
+def training_texts(image: Captioned) -> Iterator[tuple[str, None]]:
     """An image's training captions, as `text_of` has them."""
     for words in training_words(captioned_image(image)):
         yield " ".join(words), None
