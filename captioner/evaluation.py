@@ -177,7 +177,7 @@ def evaluate(
     splits: str | None = None,
     split: str | None = None,
 ) -> Evaluation:
-    """Score a caption output, in this process. `pipelines/score_captions.py` does it as a job.
+    """Score a caption output, in this process. `pipelines/score_captions` does it as a job.
 
     Args:
         output: the caption directory.
@@ -194,7 +194,8 @@ def evaluate(
     chosen = [image for image in tried if split in (ALL, image.split)]
     if not chosen:
         raise nothing_to_score(output, references, split)
-    made = {record.id: (record.caption, record.language) for record in captions.read(output)}
+    records = captions.standing(output, outcomes)
+    made = {record.id: (record.caption, record.language) for record in records}
     comparisons = tuple(
         compare(image, *made.get(image.id, (None, "")))
         for image in sorted(chosen, key=lambda image: image.id)
