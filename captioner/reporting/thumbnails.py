@@ -77,14 +77,13 @@ def read(uri: str) -> bytes:
         ImageError: it is in an archive, which is broken.
         OSError: it can't be read, or only with all that is before it in a compressed archive.
     """
-    source, inside, _ = uri.rpartition("#")
-    in_archive = bool(inside and archives.is_archive(source))
-    _check_file(source if in_archive else uri)
-    if not in_archive:
+    archive = archives.archive_of(uri)
+    _check_file(archive or uri)
+    if not archive:
         return storage.read_bytes(uri, LIMITS.bytes + 1)
-    if archives.is_streamed(uri, source):
+    if archives.is_streamed(uri, archive):
         raise OSError(f"{uri}: all before it would have to be read")
-    return archives.read(uri, source, LIMITS.bytes + 1)
+    return archives.read(uri, archive, LIMITS.bytes + 1)
 
 
 def _check_file(uri: str) -> None:
