@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from captioner import records, storage
+from captioner import datafiles, records, storage
 from captioner.encoders import EncoderSpec, NetworkSpec
 from captioner.records import FeatureDataset, FeatureRecord
 
@@ -39,7 +39,7 @@ def make(directory: str, images: int, shape: tuple[int, ...]) -> None:
         spool.close()
         with open(path, "rb") as file:
             data = file.read()
-    files = [f"shards/{n:05d}{records.EXTENSION}" for n in range(images // IMAGES_PER_SHARD)]
+    files = [f"shards/{n:05d}.{datafiles.FEATURES}" for n in range(images // IMAGES_PER_SHARD)]
     for file in files:
         storage.replace(storage.join(directory, file), data)
     networks = (NetworkSpec("xception", "", 299, "none"),)

@@ -56,7 +56,7 @@ def commit(output: Path, count: int, run: str) -> None:
     from pipelines.committing import Collect, publish
     from pipelines.job import Job
 
-    job = Job("", str(output), run, "", ".jsonl")
+    job = Job("", str(output), run, "", "jsonl")
     job.begin({})
     collect = Collect()
     collected = collect.create_accumulator()

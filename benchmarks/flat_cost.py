@@ -67,7 +67,7 @@ def run_once(directory: Path) -> dict[str, float]:
     from pipelines.jobs import Work
 
     job = Job(
-        str(directory / "images"), str(directory / "output"), shards.new_run(), "none", ".jsonl"
+        str(directory / "images"), str(directory / "output"), shards.new_run(), "none", "jsonl"
     )
     work = Work(HalvingHandler(Nothing, 32), SIZE, functools.partial(open, mode="wb"), to_line)
     before, started = peak_memory(), time.perf_counter()

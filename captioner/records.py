@@ -36,7 +36,6 @@ from captioner.encoders import EncoderSpec
 from captioner.errors import UserError
 from captioner.shards import DataFormat
 
-EXTENSION = ".tfrecord.gz"
 FORMAT = 1
 
 _COMPRESSION = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)

@@ -120,7 +120,7 @@ def job(
         output=output,
         run=shards.new_run(),
         settings=captioner.fingerprint,
-        extension=f".{captions.choose_format(output, format)}",
+        extension=captions.choose_format(output, format),
         options=options or JobOptions(),
         from_features=from_features,
         split=split,
@@ -139,7 +139,7 @@ def work(job: Job, captioner: Captioner, models: Sequence[str], search: SearchOp
     return Work(
         handler=HalvingHandler(load, size),
         image_size=captioner.description.encoder.image_size,
-        open_spool=captions.FORMATS[job.extension.removeprefix(".")].open_spool,
+        open_spool=captions.FORMATS[job.extension].open_spool,
         to_record=functools.partial(
             to_record,
             language=captioner.language,

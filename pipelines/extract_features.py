@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from captioner import listing, records, shards, storage
+from captioner import datafiles, listing, records, shards, storage
 from captioner.encoders import Encoder, EncoderSpec
 from captioner.records import FeatureDataset, FeatureRecord
 from captioner.shards import Summary
@@ -140,7 +140,7 @@ def job(
         output=output,
         run=shards.new_run(),
         settings=encoder.spec.fingerprint,
-        extension=records.EXTENSION,
+        extension=datafiles.FEATURES,
         options=options or JobOptions(),
         is_partial=bool(listing.failed.output_of(source)),
         captions=captions,

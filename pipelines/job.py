@@ -80,7 +80,7 @@ class Job:
         output: where the shards go.
         run: this run's id; later runs sort behind earlier ones.
         settings: fingerprint of what decides the results.
-        extension: of the data files.
+        extension: what the names of the data files end with, after a dot.
         options: what the user chose.
         from_features: whether `input` is a directory of feature shards.
         split: of these, only the images of this split; of all where it is empty.

@@ -127,7 +127,7 @@ def is_suspect(task: Task, uri: str, output: str) -> bool:
 
 def shard_file(task: Task, job: Job) -> str:
     """A task's data file, relative to the output directory."""
-    return f"shards/{task.id}{job.extension}"
+    return f"shards/{task.id}.{job.extension}"
 
 
 def images_of(task: Task, group: Sequence, *_: object) -> int:

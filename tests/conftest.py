@@ -171,7 +171,7 @@ class StubJob:
 
     def job(self, **changes: Any) -> Job:
         """The job of one run; `changes` to its options or to itself."""
-        known = Job(str(self.input), str(self.output), shards.new_run(), self.settings, ".jsonl")
+        known = Job(str(self.input), str(self.output), shards.new_run(), self.settings, "jsonl")
         chosen = {name: changes.pop(name) for name in _OPTIONS & changes.keys()}
         options = JobOptions(**{"shard_size": 4, **chosen})
         return dataclasses.replace(known, options=options, **changes)

@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from captioner import captions, records, storage
+from captioner import captions, datafiles, records, storage
 from captioner.captions import CaptionRecord
 from captioner.records import FeatureRecord
 from captioner.shards import Outcome, ShardWriter, Summary, new_run
@@ -51,7 +51,7 @@ class CaptionJob(StubJob):
 
     def run(self, **changes: Any) -> dict[str, Any]:
         """Run it; the manifest."""
-        job = self.job(extension=f".{self.format}", **changes)
+        job = self.job(extension=self.format, **changes)
         work = dataclasses.replace(
             self.work(),
             open_spool=captions.FORMATS[self.format].open_spool,
@@ -73,7 +73,7 @@ class FeatureJob(StubJob):
 
     def run(self, **changes: Any) -> dict[str, Any]:
         """Run it; the manifest."""
-        job = self.job(extension=records.EXTENSION, settings=self.spec.fingerprint, **changes)
+        job = self.job(extension=datafiles.FEATURES, settings=self.spec.fingerprint, **changes)
         weights = storage.join(job.output, "encoders", f"{self.spec.weights}.weights.h5")
         toy_features.encoder().save_weights(weights)
         work: Work = dataclasses.replace(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from captioner import records, storage
+from captioner import datafiles, records, storage
 from captioner.encoders import EncoderSpec, NetworkSpec
 from captioner.errors import UserError
 from captioner.records import FeatureDataset, FeatureRecord
@@ -97,7 +97,7 @@ def dataset(tmp_path: Path) -> Callable[..., FeatureDataset]:
 
     def write(tasks: dict[str, tuple[str, dict[str, float | None]]]) -> FeatureDataset:
         for task, (run, images) in tasks.items():
-            file = f"shards/{task}{records.EXTENSION}"
+            file = f"shards/{task}.{datafiles.FEATURES}"
             summary = Summary(task, file, run, SPEC.fingerprint, "train")
             writer = ShardWriter(str(tmp_path), summary, records.open_spool)
             for id, value in images.items():
@@ -110,7 +110,7 @@ def dataset(tmp_path: Path) -> Callable[..., FeatureDataset]:
                 else:
                     writer.add_result(outcome, record.to_bytes())
             writer.publish()
-        files = tuple(f"shards/{task}{records.EXTENSION}" for task in sorted(tasks))
+        files = tuple(f"shards/{task}.{datafiles.FEATURES}" for task in sorted(tasks))
         counts = {"train": len({id for _, images in tasks.values() for id in images})}
         superseded = sum(len(images) for _, images in tasks.values()) - counts["train"]
         FeatureDataset(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.speed.inputs import Inputs, draw_photos, many
 from benchmarks.speed.measuring import CORES, Result, core_seconds, cosines, each, in_turns
-from captioner import encoders, images, records, shards
+from captioner import datafiles, encoders, images, records, shards
 from pipelines import extract_features, jobs
 from pipelines.inference import HalvingHandler
 from pipelines.job import Job
@@ -99,7 +99,7 @@ def _run(inputs: Inputs, count: int, load: Callable[[], Waiting]) -> None:
     """An extract job with another network, in this process."""
     output = inputs.work / "waited"
     shutil.rmtree(output, ignore_errors=True)
-    job = Job(str(inputs.some(count)), str(output), shards.new_run(), "waiting", records.EXTENSION)
+    job = Job(str(inputs.some(count)), str(output), shards.new_run(), "waiting", datafiles.FEATURES)
     work = jobs.Work(
         handler=HalvingHandler(load, BATCH_SIZE),
         image_size=SIZE,
