@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from captioner import captions, cli
+from captioner.cli.arguments import verbs_of
+from captioner.cli.command import parser
 from captioner.errors import ProblemsFound, TooManyFailures, UserError
 from tests.outputs import record, write_captions
 
@@ -53,6 +55,13 @@ def test_help_names_the_verbs_and_imports_nothing_heavy() -> None:
         assert f"\n    {verb} " in run.stdout
     for status in (0, 2, 3, 4):
         assert f"\n  {status}  " in run.stdout
+
+
+def test_help_says_a_default_once() -> None:
+    for name, verb in verbs_of(parser(["--input"])).items():
+        for action in verb._actions:
+            said = verb._get_formatter()._expand_help(action) if action.help else ""
+            assert said.count("(default: ") <= 1, f"{name} {action.option_strings}"
 
 
 def test_each_kind_of_mistake_has_its_exit_status(capsys, monkeypatch) -> None:

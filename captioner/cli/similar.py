@@ -53,15 +53,13 @@ def add_likeness(parser: Arguments, top: int) -> None:
         metavar="words|spacy:NAME|sentence-transformers:NAME",
         help="what captions are compared by: their words, or a model of texts; words by default",
     )
-    parser.add_argument(
-        "--top", type=positive, default=top, metavar="N", help=f"images at most (default: {top})"
-    )
+    parser.add_argument("--top", type=positive, default=top, metavar="N", help="images at most")
     parser.add_argument(
         "--min-similarity",
         type=_cosine,
         default=0.9,
         metavar="C",
-        help="the least cosine, from 0 to 1 (default: 0.9)",
+        help="the least cosine, from 0 to 1",
     )
 
 
