@@ -16,7 +16,7 @@ split          bytes [1]    train, dev, test or empty
 =============  ===========  ==================================================================
 
 ``dataset.json`` beside them says what all of them have in common. It is derived from the shards'
-summaries at the end of each run, and it is the one file that is ever replaced.
+summaries, and replaced, at the end of each run.
 """
 
 from __future__ import annotations
