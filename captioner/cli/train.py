@@ -52,9 +52,108 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "a TPU; the model is the same",
     )
     add_json(parser)
-    add_recipe(parser)
+    add_network(parser)
+    add_steps(parser)
+    add_learning_rate(parser)
+    add_regularisation(parser)
     add_self_critical(parser)
     add_pictures(parser)
+
+
+def add_network(verb: argparse.ArgumentParser) -> None:
+    """What is trained."""
+    parser = verb.add_argument_group("the network, and the words that it knows")
+    parser.add_argument(
+        "--decoder",
+        choices=("attention", "merge", "transformer"),
+        help="the caption network (default: attention)",
+    )
+    parser.add_argument("--units", type=positive, metavar="N", help="width of the network")
+    parser.add_argument("--layers", type=positive, metavar="N", help="of a transformer")
+    parser.add_argument(
+        "--min-count", type=positive, metavar="N", help="rarer words are left out (default: 4)"
+    )
+    parser.add_argument(
+        "--max-length",
+        type=positive,
+        metavar="N",
+        help="words of a caption, the rest is cut off (default: 40)",
+    )
+
+
+def add_steps(verb: argparse.ArgumentParser) -> None:
+    """How each step goes."""
+    parser = verb.add_argument_group("each step")
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="images a step, over all devices (default: 32)",
+    )
+    parser.add_argument(
+        "--accumulate",
+        type=positive,
+        metavar="N",
+        help="steps whose gradients are one (default: 1)",
+    )
+    parser.add_argument(
+        "--clip-norm",
+        type=float,
+        metavar="R",
+        help="the largest of a step's gradient (default: 5.0)",
+    )
+    parser.add_argument(
+        "--averaging",
+        type=float,
+        metavar="P",
+        help="keep the moving average of the weights, of which each step leaves this share",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="what is computed in; weights stay float32 (default: float32)",
+    )
+
+
+def add_learning_rate(verb: argparse.ArgumentParser) -> None:
+    """How far each step goes."""
+    parser = verb.add_argument_group("the learning rate")
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help="the highest; by default what suits the training: 0.001, 5e-5 if it is self-critical",
+    )
+    parser.add_argument(
+        "--warmup",
+        type=float,
+        metavar="P",
+        help="share of the steps in which the learning rate rises",
+    )
+    parser.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        help="what the learning rate does then (default: cosine)",
+    )
+
+
+def add_regularisation(verb: argparse.ArgumentParser) -> None:
+    """What keeps a network from knowing its captions by heart."""
+    parser = verb.add_argument_group("against overfitting")
+    parser.add_argument("--dropout", type=float, metavar="P", help="share of values left out")
+    parser.add_argument("--word-dropout", type=float, metavar="P", help="share of words hidden")
+    parser.add_argument(
+        "--label-smoothing",
+        type=float,
+        metavar="P",
+        help="share of probability spread over all words (default: 0.1)",
+    )
+    parser.add_argument(
+        "--weight-decay",
+        type=float,
+        metavar="R",
+        help="as a share of the learning rate (default: 0.01)",
+    )
 
 
 def add_self_critical(verb: argparse.ArgumentParser) -> None:
@@ -94,87 +193,6 @@ def add_pictures(verb: argparse.ArgumentParser) -> None:
         dest="augment",
         action="store_false",
         help="show the images as they are, and not cut, mirrored and lit at random",
-    )
-
-
-def add_recipe(verb: argparse.ArgumentParser) -> None:
-    """What is trained and how each step goes."""
-    parser = verb.add_argument_group("the network, and how each step goes")
-    parser.add_argument(
-        "--decoder",
-        choices=("attention", "merge", "transformer"),
-        help="the caption network (default: attention)",
-    )
-    parser.add_argument("--units", type=positive, metavar="N", help="width of the network")
-    parser.add_argument("--layers", type=positive, metavar="N", help="of a transformer")
-    parser.add_argument("--dropout", type=float, metavar="P", help="share of values left out")
-    parser.add_argument("--word-dropout", type=float, metavar="P", help="share of words hidden")
-    parser.add_argument(
-        "--label-smoothing",
-        type=float,
-        metavar="P",
-        help="share of probability spread over all words (default: 0.1)",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        metavar="N",
-        help="images a step, over all devices (default: 32)",
-    )
-    parser.add_argument(
-        "--accumulate",
-        type=positive,
-        metavar="N",
-        help="steps whose gradients are one (default: 1)",
-    )
-    parser.add_argument(
-        "--learning-rate",
-        type=float,
-        metavar="R",
-        help="the highest; by default what suits the training: 0.001, 5e-5 if it is self-critical",
-    )
-    parser.add_argument(
-        "--warmup",
-        type=float,
-        metavar="P",
-        help="share of the steps in which the learning rate rises",
-    )
-    parser.add_argument(
-        "--schedule",
-        choices=("cosine", "constant"),
-        help="what the learning rate does then (default: cosine)",
-    )
-    parser.add_argument(
-        "--weight-decay",
-        type=float,
-        metavar="R",
-        help="as a share of the learning rate (default: 0.01)",
-    )
-    parser.add_argument(
-        "--clip-norm",
-        type=float,
-        metavar="R",
-        help="the largest of a step's gradient (default: 5.0)",
-    )
-    parser.add_argument(
-        "--averaging",
-        type=float,
-        metavar="P",
-        help="keep the moving average of the weights, of which each step leaves this share",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        help="what is computed in; weights stay float32 (default: float32)",
-    )
-    parser.add_argument(
-        "--min-count", type=positive, metavar="N", help="rarer words are left out (default: 4)"
-    )
-    parser.add_argument(
-        "--max-length",
-        type=positive,
-        metavar="N",
-        help="words of a caption, the rest is cut off (default: 40)",
     )
 
 
