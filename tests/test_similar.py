@@ -81,8 +81,8 @@ def test_people_are_told_in_lines(output, capsys) -> None:
     assert cli.main(["similar", str(output), "--id", "dog.jpg"]) == 0
     said = ["like: a dog runs through the snow", "1.00  same.jpg  a dog runs through the snow"]
     assert capsys.readouterr().out.splitlines() == said
-    assert cli.main(["similar", str(output), "--text", "\x1b[31mzebra"]) == 0
-    said = ["like: \\x1b[31mzebra", "none; a lower --min-similarity may find some"]
+    assert cli.main(["similar", str(output), "--text", "\x1b[31mzebra می\u200cدود"]) == 0
+    said = ["like: \\x1b[31mzebra می\u200cدود", "none; a lower --min-similarity may find some"]
     assert capsys.readouterr().out.splitlines() == said
 
 

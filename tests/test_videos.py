@@ -194,6 +194,15 @@ def test_what_is_too_large_or_too_slow_is_named(tmp_path):
     assert reason(film, Limits(seconds=-1.0)) == Reason.TIMED_OUT
 
 
+def test_the_first_frame_counts_however_short_the_film(tmp_path):
+    film = films.write(tmp_path / "film.mp4", [(RED, 0.1)])
+    content = bytearray(film.read_bytes())
+    unit = content.index(b"mdhd") + 16  # parts of a second that times are in: 4 bytes
+    content[unit] = 127
+    film.write_bytes(content)
+    assert len(chosen(film, 1.0)) == 1
+
+
 def test_a_seek_that_leads_nowhere_is_no_fault_of_the_store(tmp_path):
     film = films.write(tmp_path / "film.wmv", [(RED, 1.0), (BLUE, 1.0)], "wmv2")
     content = bytearray(film.read_bytes())

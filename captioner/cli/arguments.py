@@ -23,6 +23,9 @@ _MADE_BY = {
     "captions": "another model or search",
 }
 
+# Not printable to Python, but a part of words: what joins letters, or keeps them apart.
+_IN_WORDS = "\u200c\u200d\u00a0\u202f"
+
 # What arguments are added to: a verb, or a group of its arguments.
 Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -153,7 +156,9 @@ def tell(parsed: argparse.Namespace, came_of_it: Mapping[str, Any]) -> None:
 
 def printable(text: str) -> str:
     """Names and texts of others with nothing in them that a terminal obeys."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return "".join(
+        char if char.isprintable() or char in _IN_WORDS else ascii(char)[1:-1] for char in text
+    )
 
 
 def add_captions(parser: Arguments, name: str, required: bool = False) -> None:

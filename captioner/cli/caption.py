@@ -200,7 +200,7 @@ def _caption_now(parsed: argparse.Namespace) -> None:
         found = absent[image] or _attempt(captioner, image)
         outcomes.append((image, found))
         if not isinstance(found, str):
-            print(f"{image}: {found.text}" if len(parsed.images) > 1 else found.text)
+            print(printable(f"{image}: {found.text}" if len(parsed.images) > 1 else found.text))
     _tell_now(parsed, outcomes)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from captioner.evaluation import Comparison, Evaluation, Scores
+from captioner.evaluation import ALL, Comparison, Evaluation, Scores
 from captioner.reporting.elements import document, element, figure, gallery, named, table
 
 SHOWN = 12  # images a section
+_SPLITS = {"": "no split", ALL: "all splits"}  # what isn't the name of one
 
 
 class Compared(NamedTuple):
@@ -89,7 +90,7 @@ def page(
 
 def _scores(names: Sequence[str], scores: Sequence[Scores]) -> Element:
     figures: dict[str, list[str]] = {
-        "images": [f"{one.images:,} of {one.split or 'no split'}" for one in scores],
+        "images": [f"{one.images:,} of {_SPLITS.get(one.split, one.split)}" for one in scores],
         "without a caption": [f"{one.failed:,}" for one in scores],
         **{f"BLEU-{n + 1}": [f"{one.bleu[n]:.3f}" for one in scores] for n in range(4)},
         "ROUGE-L": [f"{one.rouge_l:.3f}" for one in scores],

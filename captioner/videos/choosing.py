@@ -48,7 +48,8 @@ def by_interval(film: Film, every: float = EVERY) -> Iterator[Chosen]:
             number = max(number + 1, math.ceil((frame.start - _ROUNDING) / every))
             film.skip_to(number * every)
         shown = frame
-    if shown and shown.end > number * every + _ROUNDING:
+    # The first frame counts, however short the film.
+    if shown and (number == 0 or shown.end > number * every + _ROUNDING):
         yield Chosen(number * every, shown)
 
 
