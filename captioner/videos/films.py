@@ -29,6 +29,8 @@ _CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg"
 MARGIN = 1.0
 # How much less than it says a film may hold: its length is rounded, and may be that of its sound.
 _TOLERANCE = 1.0
+# Containers that hold no length, nor the times of all frames, so that FFmpeg's is a guess.
+_UNTOLD = ("mpeg", "mpegvideo")
 _FAST = 20  # frames a second: of these some may be missed
 
 
@@ -69,7 +71,8 @@ class Film:
         self._seen = 0.0  # where packets of any stream end
         self._decoding = 0  # the time stamp that the decoder has come to
         self._damage = ""  # what was wrong with the last packet that had something wrong
-        self.seconds = (container.duration or 0) / av.time_base
+        known = 0 if container.format.name in _UNTOLD else container.duration
+        self.seconds = (known or 0) / av.time_base
         self.end = 0.0
         self.problem: ImageError | None = None
 

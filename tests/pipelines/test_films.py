@@ -226,6 +226,13 @@ def test_one_film_and_a_list_of_films_are_inputs(stub):
     assert sorted(stub.results()) == ids
 
 
+@pytest.mark.parametrize("ending", [*CODECS, "mpg"])
+def test_a_film_is_planned_to_its_end(tmp_path, ending):
+    codec = CODECS.get(ending, "mpeg2video")
+    film = films.write(tmp_path / f"film.{ending}", [(RED, 6.0), (GREEN, 6.3)], codec)
+    assert [one.seconds for one in videos.planned(str(film))] == [0, 2, 4, 6, 8, 10, 12]
+
+
 def test_a_film_is_not_planned_for_ever(tmp_path):
     film = films.write(tmp_path / "film.mp4", SCENES)
     (one,) = videos.planned(str(film), 6 / 100_001)
