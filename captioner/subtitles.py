@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from captioner import captions, shards, storage, videos
 from captioner.captions import CaptionRecord
 from captioner.errors import UserError
+from captioner.tasks import shared_id
 from captioner.videos import EVERY, Stretch
 from captioner.videos.writing import SUBTITLES
 
@@ -21,8 +22,8 @@ _LONGEST = 80  # bytes of a film's name that its file's name has
 def write(output: str, directory: str, format: str) -> int:
     """Write the captions of each film in `output` to a file in `directory`.
 
-    Of a film that was replaced, those of the newest version's frames. The frames' captions are held
-    in memory, all films'.
+    Of a film that was replaced, those of what it shows now. The frames' captions are held in
+    memory, all films'.
 
     Args:
         format: of `SUBTITLES`.
@@ -36,8 +37,8 @@ def write(output: str, directory: str, format: str) -> int:
     films = _films(output)
     if not films:
         raise UserError(f"{output}: there is no film among what is captioned here")
-    for film, frames in films.items():
-        parts = SUBTITLES[format](videos.merged(_up_to_next(frames)))
+    for film, stretches in films.items():
+        parts = SUBTITLES[format](videos.merged(stretches))
         storage.replace(storage.join(directory, file_name(film, format)), "".join(parts).encode())
     return len(films)
 
@@ -52,45 +53,73 @@ def file_name(film: str, format: str) -> str:
     return f"{name}-{hashlib.sha256(film.encode()).hexdigest()[:8]}.{format}"
 
 
+class _Told(NamedTuple):
+    """What an index tells of a frame, or of a film as a whole.
+
+    `stamp` is that of the film's version; empty where the output is of features, whose is another.
+    """
+
+    run: str
+    stamp: str
+    failed: bool
+
+
 def _films(output: str) -> dict[str, list[Stretch]]:
-    """The frames that have a caption, by their film's id; of its newest version only."""
+    """Each film's frames that have a caption, by its id."""
     newest = captions.outcomes(output)
-    frames: dict[str, list[CaptionRecord]] = defaultdict(list)
+    captioned: dict[str, dict[float, CaptionRecord]] = defaultdict(dict)
     for record in captions.standing(output, newest):
         if frame := videos.frame_of(record.id):
-            frames[frame[0]].append(record)
-    stamps = _stamps(output, newest) if frames else {}
-    return {film: [*map(_from, _latest(records, stamps))] for film, records in frames.items()}
+            film, seconds = frame
+            captioned[film][seconds] = record
+    told = _told(output, newest) if captioned else {}
+    return {film: [*_stretches(frames, told[film])] for film, frames in captioned.items()}
 
 
-def _stamps(output: str, newest: dict[str, str]) -> dict[str, str]:
-    """The version of the film that each frame is of, by the frame's id; empty where unknown."""
-    stamps = {}
+def _told(output: str, newest: dict[str, str]) -> dict[str, dict[float | None, _Told]]:
+    """What is told by film and seconds; at None of the film as a whole, as one that isn't read."""
+    told: dict[str, dict[float | None, _Told]] = defaultdict(dict)
     for summary, outcomes in map(shards.read_index, shards.finished(output)):
-        for outcome in outcomes:
-            if newest[outcome.id] == summary.task and videos.frame_of(outcome.id):
-                # Captions of features have the frame's own hash for a stamp.
-                is_films = outcome.stamp != outcome.content_hash
-                stamps[outcome.id] = outcome.stamp if is_films else ""
-    return stamps
+        for one in outcomes:
+            film, seconds = videos.frame_of(one.id) or (one.id, None)
+            if newest.get(one.id) == summary.task and videos.is_video(shared_id(film)):
+                stamp = "" if one.stamp == one.content_hash else one.stamp
+                told[film][seconds] = _Told(summary.run, stamp, bool(one.failure))
+    return told
 
 
-def _latest(frames: Sequence[CaptionRecord], stamps: dict[str, str]) -> Iterator[CaptionRecord]:
-    """Those of a film's frames that are of the version which was captioned last."""
-    latest = stamps[max(frames, key=lambda record: record.run).id]
-    return (record for record in frames if stamps[record.id] == latest)
+def _stretches(
+    captioned: dict[float, CaptionRecord], told: dict[float | None, _Told]
+) -> Iterator[Stretch]:
+    """A film's frames up to the next one each, be that one that failed."""
+    shown = _shown_now(captioned, told)
+    failed = {seconds for seconds, one in told.items() if one.failed and seconds is not None}
+    starts = sorted({*shown, *failed})
+    usual = min((after - start for start, after in itertools.pairwise(starts)), default=EVERY)
+    for start, after in itertools.zip_longest(starts, starts[1:]):
+        if record := shown.get(start):
+            end = start + usual if after is None else after
+            yield Stretch(start, end, record.caption, record.log_probability)
 
 
-def _from(record: CaptionRecord) -> Stretch:
-    _, start = videos.frame_of(record.id)
-    return Stretch(start, start, record.caption, record.log_probability)
+def _shown_now(
+    captioned: dict[float, CaptionRecord], told: dict[float | None, _Told]
+) -> dict[float, CaptionRecord]:
+    """The frames that are not of an earlier version of the film.
 
-
-def _up_to_next(frames: Iterable[Stretch]) -> Iterator[Stretch]:
-    """Frames as stretches that last until the next one, or for as long where it has no caption."""
-    starts = sorted(frames, key=lambda frame: frame.start)
-    gaps = [other.start - one.start for one, other in itertools.pairwise(starts)]
-    every = min(gaps, default=EVERY)
-    for frame, following in itertools.zip_longest(starts, starts[1:]):
-        is_next = following and following.start - frame.start < 1.5 * every
-        yield dataclasses.replace(frame, end=following.start if is_next else frame.start + every)
+    A run over all there is comes to a film's first frame, or fails at the film as a whole: that is
+    its version. What ran later tried failures again, and keeps what stands.
+    """
+    known = [told[seconds] for seconds in (0.0, None) if seconds in told]
+    if not known:
+        return captioned
+    latest = max(known, key=lambda one: one.run)
+    # A compacted output's indexes are of one run, its captions of those that made them.
+    run = captioned[0.0].run if latest is known[0] and 0.0 in captioned else latest.run
+    return {
+        seconds: record
+        for seconds, record in captioned.items()
+        if "" in (latest.stamp, told[seconds].stamp)
+        or told[seconds].stamp == latest.stamp
+        or record.run > run
+    }

@@ -98,8 +98,8 @@ def _sample(source: str) -> list[Reference]:
 
     Of a film its first frame alone: later ones cost more and tell no more.
     """
-    found = (one for one in _references(source) if not videos.seconds_of(one.uri, one.source))
-    first = list(itertools.islice(found, _LOOKED_AT))
+    found = itertools.islice(_references(source), _LOOKED_AT)
+    first = [one for one in found if not videos.seconds_of(one.uri, one.source)]
     first.sort(key=_is_called_like_an_image, reverse=True)
     return first[:SAMPLE]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -171,11 +172,12 @@ def bytes_of(references: list[Reference], every: float | None) -> float:
     Args:
         every: of films, whose bytes are those of their frames, see `videos.planned`.
     """
+    by_film = functools.cache(functools.partial(_bytes_a_frame, every=every))
     sizes = []
     for reference in references:
         with contextlib.suppress(OSError, ImageError):
             film = film_of(reference)
-            sizes.append(_bytes_a_frame(film, every) if film else len(read_reference(reference)))
+            sizes.append(by_film(film) if film else len(read_reference(reference)))
     return sum(sizes) / max(1, len(sizes))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from captioner import captions, datafiles, records, storage
 from captioner.captions import CaptionRecord
 from captioner.records import FeatureRecord
-from captioner.shards import Outcome, ShardWriter, Summary, new_run
+from captioner.shards import Failure, Outcome, ShardWriter, Summary, new_run
 from pipelines import jobs
 from pipelines.extract_features import SaveDataset
 from pipelines.items import Item
@@ -107,15 +108,29 @@ def grow(job: StubJob, picture: Any) -> None:
     job.run()
 
 
-def write_captions(output: Path, records: list[CaptionRecord], task: str = "images-0") -> None:
-    """A finished shard of captions, and its run; of features where they have a hash."""
+def write_captions(
+    output: Path,
+    records: list[CaptionRecord],
+    task: str = "images-0",
+    failed: Sequence[str] = (),
+    stamp: str = "stamp",
+) -> None:
+    """A finished shard of captions, and its run; of features where they have a hash.
+
+    Args:
+        failed: ids of images that have no caption.
+        stamp: of the images.
+    """
     run = new_run()
     summary = Summary(task, f"shards/{task}.jsonl", run, "settings", "")
     writer = ShardWriter(str(output), summary, lambda path: open(path, "wb"))
     for record in records:
         own = dataclasses.replace(record, run=run)
-        stamp, hash = own.content_hash or "stamp", own.content_hash
-        writer.add_result(Outcome(own.id, own.uri, stamp, hash, "", False), own.to_line().encode())
+        outcome = Outcome(own.id, own.uri, own.content_hash or stamp, own.content_hash, "", False)
+        writer.add_result(outcome, own.to_line().encode())
+    for id in failed:
+        failure = Failure(id, id, "", "decode", "corrupt", "it is damaged", True, run)
+        writer.add_failure(Outcome(id, id, stamp, "", "corrupt", True), failure)
     writer.publish()
 
 

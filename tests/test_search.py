@@ -293,6 +293,30 @@ def test_of_the_most_probable_word_alone_samples_are_greedy():
         assert log_probabilities == pytest.approx(np.repeat(expected, 2, axis=1), abs=1e-4)
 
 
+@pytest.mark.parametrize("penalty", [0.0, 1.5])
+def test_images_leave_a_large_batch_as_their_captions_end(penalty):
+    tables = draw(2, 50)
+    tables[::3, :, :, END] += 4  # ends soon
+    tables[1::7, :, :, END] -= 20  # never does
+    tokens, found = search(tables, 3, penalty)
+    lengths = (tokens[:, 0] != PADDING).sum(axis=1)
+    assert lengths.min() == 1 and lengths.max() == LONGEST
+    alone = [search(tables[image : image + 1], 3, penalty) for image in range(len(tables))]
+    assert (tokens == np.concatenate([one for one, _ in alone])).all()
+    assert found == pytest.approx(np.concatenate([one for _, one in alone]), abs=1e-4)
+
+
+def test_samples_of_a_large_batch_are_those_of_its_parts():
+    tables = draw(3, 40)
+    tables[::2, :, :, END] += 3
+    uniforms = np.random.default_rng(3).random((40, 2, LONGEST), dtype=np.float32)
+    together, _ = sample(TableDecoder(), *map(ops.convert_to_tensor, (tables, uniforms)))
+    for first in range(0, 40, 8):
+        mine = (array[first : first + 8] for array in (tables, uniforms))
+        tokens, _ = sample(TableDecoder(), *map(ops.convert_to_tensor, mine))
+        assert (np.asarray(tokens) == np.asarray(together)[first : first + 8]).all()
+
+
 def test_companions_in_the_batch_change_no_sample():
     tables = draw(1, 4)
     uniforms = np.random.default_rng(1).random((4, 3, LONGEST), dtype=np.float32)

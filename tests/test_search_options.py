@@ -301,9 +301,11 @@ def test_images_that_can_not_be_read_cost_no_other_its_caption(models, images, t
 
 
 def test_where_no_image_is_there_no_model_is_loaded(images, tmp_path, capsys):
-    assert cli.main(["caption", images[1], images[1], "--model", str(tmp_path)]) == 2
-    *named, error = capsys.readouterr().err.splitlines()
-    assert named == [f"{images[1]}: no such image"] * 2
+    no_bucket = "s3://x/y.jpg"  # its name is too short
+    assert cli.main(["caption", images[1], no_bucket, "--model", str(tmp_path)]) == 2
+    first, second, error = capsys.readouterr().err.splitlines()
+    assert first == f"{images[1]}: no such image"
+    assert second.startswith(f"{no_bucket}: ") and "can't be the name" in second
     assert error == "error: 2 of 2 images have no caption"
 
 

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import textwrap
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,8 +24,8 @@ _MADE_BY = {
     "captions": "another model or search",
 }
 
-# Not printable to Python, but a part of words: what joins letters, or keeps them apart.
-_IN_WORDS = "\u200c\u200d\u00a0\u202f"
+# Not printable to Python, but a part of texts: they join letters, part them, and turn them.
+_IN_TEXTS = "\u200c\u200d\u200e\u200f"
 
 # What arguments are added to: a verb, or a group of its arguments.
 Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
@@ -60,7 +61,8 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        self._words = [word for word in args or () if word not in self._option_string_actions]
+        known = self._option_string_actions
+        self._words = [word for word in args or () if word.partition("=")[0] not in known]
         return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -156,9 +158,12 @@ def tell(parsed: argparse.Namespace, came_of_it: Mapping[str, Any]) -> None:
 
 def printable(text: str) -> str:
     """Names and texts of others with nothing in them that a terminal obeys."""
-    return "".join(
-        char if char.isprintable() or char in _IN_WORDS else ascii(char)[1:-1] for char in text
-    )
+    return "".join(char if _is_printable(char) else ascii(char)[1:-1] for char in text)
+
+
+def _is_printable(char: str) -> bool:
+    is_space = unicodedata.category(char) == "Zs"
+    return char.isprintable() or is_space or char in _IN_TEXTS
 
 
 def add_captions(parser: Arguments, name: str, required: bool = False) -> None:

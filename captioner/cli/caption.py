@@ -215,15 +215,18 @@ def _check_now(parsed: argparse.Namespace) -> None:
     if parsed.attention:
         raise UserError("--attention is kept in a job's records: give --input and --output")
     for name in _OF_A_JOB:
-        if getattr(parsed, name):
+        if getattr(parsed, name) not in (None, False):
             raise UserError(f"--{name.replace('_', '-')} goes with --input")
 
 
 def _absence(image: str) -> str:
     """Why there is nothing to read, known before a network is loaded; empty where there is."""
-    if storage.exists(image):
-        return ""
-    is_one = storage.is_directory(image)
+    try:
+        if storage.exists(image):
+            return ""
+        is_one = storage.is_directory(image)
+    except (OSError, UserError) as error:
+        return str(error).removeprefix(f"{image}: ")
     return "a directory; say --input and --output" if is_one else "no such image"
 
 

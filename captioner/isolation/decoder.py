@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import signal
 import socket
@@ -62,17 +63,22 @@ class IsolatedDecoder:
         """
         return _image(size, *self._request({"size": size}, data))
 
-    def decode_frame(self, film: str, seconds: float, size: int) -> DecodedImage:
+    def decode_frame(
+        self, film: str, seconds: float, size: int, within: float = math.inf
+    ) -> DecodedImage:
         """The same as `videos.frame_at`.
 
         The limit of time is from one frame to the next, and leaves out reading.
+
+        Args:
+            within: so many seconds, reading and all frames before it included.
 
         Raises:
             ImageError: as `decode`; the store's errors too, as `missing` or `unreadable`.
             OSError: as `decode`.
         """
         request = {"film": film, "seconds": seconds, "size": size}
-        return _image(size, *self._request(request, b""))
+        return _image(size, *self._request(request, b"", within))
 
     def length(self, film: str) -> float:
         """The same as `videos.Film.length`, of the film at a URI.
@@ -88,22 +94,26 @@ class IsolatedDecoder:
         with self._lock:
             self._end()
 
-    def _request(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    def _request(
+        self, request: dict[str, Any], data: bytes, within: float = math.inf
+    ) -> tuple[dict[str, Any], bytes]:
         with self._lock:
             if self._child and self._child.used:
                 try:
-                    return self._ask(request, data)
+                    return self._ask(request, data, within)
                 except _ChildDied:  # perhaps of what an earlier image left: a fresh one will tell
                     pass
             try:
-                return self._ask(request, data)
+                return self._ask(request, data, within)
             except _ChildDied as death:
                 raise death.blame() from None
 
-    def _ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    def _ask(
+        self, request: dict[str, Any], data: bytes, within: float
+    ) -> tuple[dict[str, Any], bytes]:
         self._child = self._child or _Child(self._command, self._limits)
         try:
-            answer, body = self._child.ask(request, data)
+            answer, body = self._child.ask(request, data, within)
         except BaseException:  # also an interrupt, after which the answer would still be to come
             self._end()
             raise
@@ -162,8 +172,13 @@ class _Child:
                 raise OSError(f"the process for decoding doesn't start: {error}") from error
         self._wait_for_start()
 
-    def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    def ask(
+        self, request: dict[str, Any], data: bytes, within: float
+    ) -> tuple[dict[str, Any], bytes]:
         """The answer to a request.
+
+        Args:
+            within: so many seconds, however often the child says that it goes on.
 
         Raises:
             ImageError: it takes too long, or its reading does.
@@ -171,19 +186,23 @@ class _Child:
         """
         self.used = True
         seconds, answer = self._limits.seconds, {}
-        deadline = time.monotonic() + seconds
+        until = time.monotonic() + within
+        deadline = min(until, time.monotonic() + seconds)
         try:
             limits = dataclasses.asdict(self._limits)
             send(self._socket, {**request, "limits": limits}, data, deadline)
             answer, body = receive(self._socket, deadline)
             while "goes_on" in answer:
-                answer, body = receive(self._socket, time.monotonic() + answer["goes_on"])
+                deadline = min(until, time.monotonic() + answer["goes_on"])
+                if deadline <= time.monotonic():  # a message may be there all the same
+                    raise TimeoutError
+                answer, body = receive(self._socket, deadline)
             return answer, body
         except TimeoutError:
-            if answer.get("reading"):
+            if answer.get("reading") and time.monotonic() < until:
                 message = f"reading it took over {answer['goes_on']:g} seconds"
                 raise ImageError(Reason.UNREADABLE, message) from None
-            message = f"decoding it took over {seconds:g} seconds"
+            message = f"decoding it took over {min(seconds, within):g} seconds"
             raise ImageError(Reason.TIMED_OUT, message) from None
         except (EOFError, ConnectionError):
             raise _ChildDied(self.end()) from None

@@ -80,7 +80,8 @@ def in_archive(
     is_whole = wanted.pop(archive_id, None) is not None
     whole = look_up((archive_id, (source, "", "", "")))
     if videos.is_video(source):
-        for number, (id, uri) in enumerate(sorted(wanted.items())):
+        in_order = sorted(wanted.items(), key=lambda one: videos.seconds_of(one[1], source) or 0)
+        for number, (id, uri) in enumerate(in_order):
             yield id, (uri, whole[1][1], source, videos.group_of(source, number))
         if is_whole:
             yield from (listed for listed in enter(whole, every) if listed[0] not in wanted)

@@ -52,7 +52,8 @@ def frame(uri: str, size: int) -> DecodedImage | None:
         return None
     film, seconds = found
     _check_file(film)
-    return isolation.shared().decode_frame(film, seconds, size)
+    # Others wait for the one child too: nobody looks for minutes at one that is far to come to.
+    return isolation.shared().decode_frame(film, seconds, size, within=LIMITS.seconds)
 
 
 def unsquashed(decoded: DecodedImage) -> Image.Image:

@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("av")
 
 from captioner import captions, cli, compacting, isolation, listing, storage, subtitles, videos
+from captioner.captions import CaptionRecord
 from captioner.errors import UserError
 from captioner.images import ImageError, Limits, Reason
 from captioner.tasks import Reference, Task
@@ -125,21 +126,21 @@ def test_a_frame_is_the_same_however_it_is_come_to(tmp_path, ending):
 
 
 class Slow(io.FileIO):
-    """A file that takes a quarter of a second a read."""
+    """A file that takes half a second a read."""
 
     def read(self, *arguments: int) -> bytes:
-        time.sleep(0.25)
+        time.sleep(0.5)
         return super().read(*arguments)
 
 
 class Away(io.FileIO):
-    """A file whose store is away for two seconds, at the third read."""
+    """A file whose store is away for some seconds, at the third read."""
 
     reads = 0
 
     def read(self, *arguments: int) -> bytes:
         self.reads += 1
-        time.sleep(2 if self.reads == 3 else 0)
+        time.sleep(6 if self.reads == 3 else 0)
         return super().read(*arguments)
 
 
@@ -152,14 +153,14 @@ def test_frames_far_behind_a_keyframe_or_in_a_slow_store_may_take_their_time(
     references = [Reference(id, id, "1:1", str(film)) for id in ids]
     job = stub.job()
     task = Task.of(references, job.settings).publish(job.plan, "images-00000")
-    read = ReadTasks(job, 16, seconds=1.5)
+    read = ReadTasks(job, 16, seconds=5.0)
     read.setup()
     began = time.monotonic()
     with monkeypatch.context() as patch:
         patch.setattr(storage, "open", file)
         patch.setattr(isolation, "shared", None)  # for no frame is a child asked
         items = list(read.process(task))
-    assert time.monotonic() - began > 1.5, "else this shows nothing"
+    assert time.monotonic() - began > 5.0, "else this shows nothing"
     assert [item.problem for item in items] == [None, None]
 
 
@@ -197,6 +198,8 @@ def test_frames_to_try_again_are_parted_as_those_of_any_film(stub):
     listed = dict(listing.everything(str(stub.output / "failures")))
     groups = Counter(group for _, _, _, group in listed.values())
     assert len(listed) > 64 and max(groups.values()) == 64
+    times = [videos.frame_of(id)[1] for id in listed]
+    assert times == sorted(times)
 
 
 def test_a_dry_run_knows_what_frames_have_to_read(stub):
@@ -261,7 +264,7 @@ isolation.main(int(sys.argv[1]))
 def test_a_film_that_crashes_or_hangs_what_opens_it_costs_itself_alone(stub, monkeypatch):
     for name in ("crash", "film", "hang"):
         films.write(stub.input / f"{name}.mp4", SCENES)
-    decoder = isolation.IsolatedDecoder(Limits(seconds=2.0), (sys.executable, "-c", CHILD))
+    decoder = isolation.IsolatedDecoder(Limits(seconds=10.0), (sys.executable, "-c", CHILD))
     monkeypatch.setattr(isolation, "shared", lambda: decoder)
     stub.run()
     assert stub.results().keys() == {f"film.mp4#t={at}" for at in AT}
@@ -352,25 +355,48 @@ def test_films_whose_names_are_the_same_to_readers_have_their_own_subtitles(tmp_
     assert subtitles.write(str(job.output), str(tmp_path / "to"), "vtt") == 2
 
 
-def test_where_a_frame_failed_nothing_is_said(tmp_path):
-    job = CaptionJob(tmp_path)
-    films.write(job.input / "film.mp4", [(colour, 1.0) for colour in (RED, GREEN, BLUE) * 2])
-    job.run(every=1.0, shard_size=100)
-    (shard,) = (job.output / "shards").iterdir()
-    lines = [line for line in shard.read_text().splitlines(True) if "#t=1.0" not in line]
-    shard.write_text("".join(lines))
-    subtitles.write(str(job.output), str(tmp_path / "to"), "srt")
-    (file,) = (tmp_path / "to").iterdir()
-    times = re.findall(r"00:00:0(\d),000 --> 00:00:0(\d),000", file.read_text())
-    assert times == [("0", "1"), ("2", "3"), ("3", "4"), ("4", "5"), ("5", "6")]
+def frames(captions: dict[float, str]) -> list[CaptionRecord]:
+    return [record(videos.id_of("f.mp4", seconds), text) for seconds, text in captions.items()]
 
 
-def test_what_is_said_before_and_after_a_frame_that_failed_is_not_said_of_it(tmp_path):
-    write_captions(tmp_path / "out", [record(f"f.mp4#t={t}", "a dog") for t in (0.0, 2.0, 6.0)])
-    subtitles.write(str(tmp_path / "out"), str(tmp_path / "to"), "vtt")
-    (file,) = (tmp_path / "to").iterdir()
-    times = re.findall(r"00:00:0(\d).000 --> 00:00:0(\d).000", file.read_text())
-    assert times == [("0", "4"), ("6", "8")]
+def said(output: Path) -> list[tuple[float, float, str]]:
+    """When each caption is shown, from and to, by the subtitles of the one film."""
+    subtitles.write(str(output), f"{output}-said", "vtt")
+    (file,) = Path(f"{output}-said").iterdir()
+    found = re.findall(r":(\d\d\.\d+) --> \S+:(\d\d\.\d+)\n(.*)", file.read_text())
+    return [(float(start), float(end), text) for start, end, text in found]
+
+
+def test_of_a_frame_that_failed_nothing_is_said(tmp_path):
+    captioned = frames({0.0: "a dog", 2.0: "a dog", 6.0: "a dog", 10.0: "a cat"})
+    failed = [videos.id_of("f.mp4", seconds) for seconds in (4.0, 8.0, 12.0)]
+    write_captions(tmp_path / "out", captioned, failed=failed)
+    assert said(tmp_path / "out") == [(0, 4, "a dog"), (6, 8, "a dog"), (10, 12, "a cat")]
+
+
+def test_frames_at_two_intervals_last_until_the_next(tmp_path):
+    write_captions(tmp_path / "out", frames({0.0: "a", 2.0: "b", 4.0: "c"}), "images-0")
+    write_captions(tmp_path / "out", frames({2.5: "d", 5.0: "e"}), "images-1")
+    assert said(tmp_path / "out") == [
+        (0, 2, "a"), (2, 2.5, "b"), (2.5, 4, "d"), (4, 5, "c"), (5, 5.5, "e")
+    ]  # fmt: skip
+
+
+def test_a_film_that_was_mended_and_tried_again_is_said_from_its_beginning(tmp_path):
+    failed = [videos.id_of("f.mp4", seconds) for seconds in (4.0, 6.0)]
+    write_captions(tmp_path / "out", frames({0.0: "a", 2.0: "b"}), failed=failed)
+    mended = frames({4.0: "c", 6.0: "d"})
+    write_captions(tmp_path / "out", mended, "images-1", stamp="another")
+    expected = [(0, 2, "a"), (2, 4, "b"), (4, 6, "c"), (6, 8, "d")]
+    assert said(tmp_path / "out") == expected
+
+
+def test_of_a_film_that_was_replaced_by_a_broken_one_nothing_is_said(tmp_path):
+    for number, failed in enumerate(("f.mp4", "f.mp4#t=0.0")):
+        output = tmp_path / str(number)
+        write_captions(output, frames({0.0: "a", 2.0: "b"}))
+        write_captions(output, [], "images-1", failed=[failed], stamp="another")
+        assert said(output) == []
 
 
 @pytest.mark.parametrize(
