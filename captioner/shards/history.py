@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -67,18 +68,12 @@ def read_index(index: str) -> tuple[Summary, list[Outcome]]:
     Raises:
         UserError: it is not there, or not as it was written.
     """
-    try:
+    with _named(index, "the index of a shard is missing"):
         content = storage.read_bytes(index)
         summary, outcomes = parse_index(content)
         if outcomes_sha256(content) != summary.outcomes_sha256:
             raise ValueError("by its SHA-256")
         return summary, outcomes
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{index}: the index of a shard is missing; see what else is with `captioner verify`"
-        ) from error
-    except UNREADABLE as error:
-        raise _damaged(index, error) from error
 
 
 def read_failures(file: str, sha256: str | None = None) -> list[Failure]:
@@ -90,17 +85,11 @@ def read_failures(file: str, sha256: str | None = None) -> list[Failure]:
     Raises:
         UserError: it is not there, or not as it was written.
     """
-    try:
+    with _named(file, "the failures of a shard are missing"):
         content = storage.read_bytes(file)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("by its SHA-256")
         return [Failure(**json.loads(line)) for line in content.decode().splitlines()]
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{file}: the failures of a shard are missing; see what else is with `captioner verify`"
-        ) from error
-    except UNREADABLE as error:
-        raise _damaged(file, error) from error
 
 
 def parse_index(content: bytes) -> tuple[Summary, list[Outcome]]:
@@ -152,6 +141,17 @@ def latest_settings(output: str) -> str:
 def latest_manifest(output: str) -> str | None:
     """The manifest of the latest run that came to its end; None without one."""
     return max((entry.uri for entry in storage.walk(storage.join(output, "runs"))), default=None)
+
+
+@contextlib.contextmanager
+def _named(file: str, missing: str) -> Iterator[None]:
+    """Name a file of a shard that isn't there, or not as it was written."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: {missing}; see what else is with `captioner verify`") from error
+    except UNREADABLE as error:
+        raise _damaged(file, error) from error
 
 
 def _damaged(file: str, error: Exception) -> UserError:
