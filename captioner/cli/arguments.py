@@ -161,6 +161,12 @@ def printable(text: str) -> str:
     return "".join(char if _is_printable(char) else ascii(char)[1:-1] for char in text)
 
 
+def show(text: str) -> None:
+    """Print lines, each `printable`."""
+    for line in text.split("\n"):
+        print(printable(line))
+
+
 def _is_printable(char: str) -> bool:
     is_space = unicodedata.category(char) == "Zs"
     return char.isprintable() or is_space or char in _IN_TEXTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from captioner.cli.arguments import add_captions, add_json, add_verb, printable, tell
+from captioner.cli.arguments import add_captions, add_json, add_verb, show, tell
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -38,8 +38,7 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     references = (parsed.references, parsed.references_format, parsed.splits)
     evaluation = evaluate(parsed.captions, *references, parsed.split)
     evaluations = [(parsed.captions, evaluation)]
-    for line in evaluation.as_text(parsed.show).split("\n"):
-        print(printable(line))
+    show(evaluation.as_text(parsed.show))
     if parsed.beside:
         other = evaluate(parsed.beside, *references, evaluation.scores.split)
         print(f"beside it, {parsed.beside}:\n{other.scores.as_text()}")

@@ -14,8 +14,8 @@ from captioner.cli.arguments import (
     given,
     make_absolute,
     positive,
-    printable,
     run_job,
+    show,
 )
 from captioner.errors import UserError
 
@@ -84,9 +84,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     checking.check_paths(parsed.input, parsed.output)
     collection = (parsed.captions, parsed.captions_format, parsed.splits)
     if parsed.captions:
-        report = checking.report_captions(parsed.input, *collection, parsed.every)
-        for line in str(report).split("\n"):
-            print(printable(line))
+        show(str(checking.report_captions(parsed.input, *collection, parsed.every)))
     from captioner import encoders
     from pipelines import extract_features
     from pipelines.job import JobOptions
