@@ -113,7 +113,7 @@ def merge(output: str, index: str, newest: dict[str, str], merger: Merger) -> No
         merger: what they are added to.
     """
     summary, outcomes = shards.read_index(index)
-    holding = {outcome.id for outcome in outcomes if newest[outcome.id] == summary.task}
+    holding = {outcome.id for outcome in outcomes if newest.get(outcome.id) == summary.task}
     failed = any(outcome.failure and outcome.id in holding for outcome in outcomes)
     failures = _failures(output, index, summary.failures_sha256) if failed else {}
     if not holding:

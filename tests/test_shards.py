@@ -86,6 +86,14 @@ def test_the_newest_outcome_holds_be_it_a_failure(tmp_path: Path) -> None:
     assert shards.newest(str(tmp_path), "settings") == {"a": "t0", "b": "t0"}
 
 
+def test_a_film_that_is_read_has_no_failure_any_more(tmp_path: Path) -> None:
+    _write(tmp_path, "t9", "run1", {"a": b"1\n"}, failures=("b.mp4", "c.mp4")).publish()
+    _write(tmp_path, "t0", "run2", {"b.mp4#t=0": b"3\n"}, failures=("b.mp4#t=2",)).publish()
+    _write(tmp_path, "t1", "run0", {"c.mp4#t=0": b"3\n"}).publish()
+    known = {"a": "t9", "c.mp4": "t9", "c.mp4#t=0": "t1", "b.mp4#t=0": "t0", "b.mp4#t=2": "t0"}
+    assert shards.newest(str(tmp_path), "settings") == known
+
+
 def test_outcomes_of_the_settings_asked_for_go_before_newer_ones(tmp_path: Path) -> None:
     _write(tmp_path, "t1", "run1", {"a": b"1\n", "b": b"2\n"}).publish()
     other = _write(tmp_path, "t2", "run2", {"b": b"3\n", "c": b"4\n"})

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from captioner import storage
+from captioner import storage, videos
 from captioner.errors import UserError
 from captioner.shards.names import index_name, task_of, task_of_index
 from captioner.shards.summary import Failure, Outcome, Summary
@@ -107,7 +107,7 @@ def newest(output: str, settings: str) -> dict[str, str]:
     """The task that holds the outcome of each id that counts, be it a result or a failure.
 
     It is the newest of those made with `settings` (a fingerprint), and where there is none, of the
-    others.
+    others. A film that couldn't be read has none any more once its frames have newer ones.
     """
     return newest_of(finished(output), settings)
 
@@ -120,7 +120,15 @@ def newest_of(indexes: Iterable[str], settings: str) -> dict[str, str]:
         made = (summary.settings == settings, summary.run, summary.task)
         for outcome in outcomes:
             found[outcome.id] = max(made, found.get(outcome.id, made))
+    for film in _read_since(found):
+        del found[film]
     return {id: task for id, (_, _, task) in found.items()}
+
+
+def _read_since(found: dict[str, tuple[bool, str, str]]) -> set[str]:
+    """The films with an outcome, which is why they couldn't be read, that was before a frame's."""
+    frames = ((videos.frame_of(id), made[:2]) for id, made in found.items() if "#t=" in id)
+    return {frame[0] for frame, made in frames if frame and found.get(frame[0], made)[:2] < made}
 
 
 def latest_settings(output: str) -> str:
