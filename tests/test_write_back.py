@@ -166,11 +166,28 @@ def test_what_an_earlier_run_said_is_replaced(job: CaptionJob, said, picture) ->
 def test_images_that_differ_in_their_ending_only_have_one_text(tmp_path: Path, said) -> None:
     images = [noise(tmp_path / name) for name in ("one.jpg", "one.png")]
     write_captions(tmp_path / "out", [record(path.name, path.name, str(path)) for path in images])
-    assert "1 captions written" in said(tmp_path / "out", "--below", tmp_path, status=4)
-    assert (tmp_path / "one.txt").read_text() in ("one.jpg\n", "one.png\n")
+    flags = ("--below", tmp_path, "--overwrite")
+    assert "1 captions would be written" in said(tmp_path / "out", *flags, "--dry-run", status=4)
+    assert "1 captions written" in said(tmp_path / "out", *flags, status=4)
+    text = (tmp_path / "one.txt").read_text()
+    assert text in ("one.jpg\n", "one.png\n")
 
 
-HOSTILE = ("{root}/../outside.jpg", "{root}/link/outside.jpg", "/etc/passwd.jpg", "{root}evil.jpg")
+def test_where_an_image_is_gone_there_is_no_text(job: CaptionJob, said) -> None:
+    (job.input / "c/d.png").unlink()
+    (job.input / "c").rmdir()
+    assert "c/d.png: it is not there" in said(job.output, status=4)
+    assert not (job.input / "c").exists()
+
+
+HOSTILE = (
+    "{root}/../outside.jpg",
+    "file://{root}/..%2Foutside.jpg",
+    "file://{root}/x%00/outside.jpg",
+    "{root}/link/outside.jpg",
+    "/etc/passwd.jpg",
+    "{root}evil.jpg",
+)
 
 
 @pytest.mark.parametrize("into", ["text", "image"])
@@ -186,7 +203,8 @@ def test_nothing_is_written_outside_of_the_input(tmp_path: Path, said, uri: str,
     write_captions(output, [record("../../a.jpg\n\x1b[2J", "x", uri.format(root=root))])
     before = state(tmp_path)
     shown = said(output, "--into", into, status=4)
-    assert "isn't below what a run was given" in shown and "\x1b" not in shown
+    said_so = "no file can be called" if "%00" in uri else "isn't below what a run was given"
+    assert said_so in shown and "\x1b" not in shown
     assert state(tmp_path) == before
 
 
@@ -280,11 +298,14 @@ def test_a_person_s_description_stays_unless_it_may_be_overwritten(tmp_path: Pat
 
 
 def test_an_image_that_has_changed_is_not_described_by_its_old_caption(tmp_path, said) -> None:
-    pytest.importorskip("pyexiv2")
+    pyexiv2 = pytest.importorskip("pyexiv2")
     image = noise(tmp_path / "photo.jpg")
     output = captioned(tmp_path, [image])
     noise(image, quality=50)
     assert "has changed since" in said(output, "--into", "image", status=4)
+    with pyexiv2.Image(str(image)) as opened:
+        opened.modify_exif({"Exif.Image.ImageDescription": "OLYMPUS DIGITAL CAMERA"})
+    assert "has changed since" in said(output, "--into", "image", "--overwrite", status=4)
 
 
 @pytest.mark.parametrize("name", ["photo.gif", "photo.bmp"])
@@ -322,7 +343,9 @@ def test_an_image_that_breaks_off_is_described_or_refused(tmp_path: Path, name: 
         image.write_bytes(whole[:length])
         try:
             target.read(record(name, "a dog", str(image)))
-            target.write(record(name, "a dog", str(image)), is_new=True, dry_run=False)
+            target.write(
+                record(name, "a dog", str(image)), is_new=True, is_ours=False, dry_run=False
+            )
         except Refused:
             refused += 1
             assert image.read_bytes() == whole[:length]
@@ -337,7 +360,7 @@ def test_any_caption_is_described_as_it_is_or_refused(tmp_path_factory, text: st
     one = record("photo.jpg", text, str(image))
     target = Metadata()
     try:
-        target.write(one, is_new=True, dry_run=False)
+        target.write(one, is_new=True, is_ours=False, dry_run=False)
     except Refused:
         assert not target.read(one)
     else:

@@ -7,7 +7,7 @@ earlier run. What is written is only ever below what a run of the output was giv
 from __future__ import annotations
 
 import concurrent.futures
-import functools
+import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -82,6 +82,9 @@ class _Writer:
         self._places = places
         self._overwrite = overwrite
         self._dry_run = dry_run
+        self._lock = threading.Lock()
+        self._given: frozenset[int] | None = None
+        self._claims: dict[int, str] = {}
 
     def write(self, record: CaptionRecord) -> Written:
         """Write a caption, unless it is there."""
@@ -100,20 +103,33 @@ class _Writer:
             raise Refused("it is a frame of a film, which stays as it is")
         self._places.check(record.uri)
         there = self.target.read(record)
+        others = [text for text in there - {caption} if not self._is_ours(record.id, text)]
+        if others and not self._overwrite:
+            raise Refused(f"another text is there: {min(others)}")
+        self._claim(self.target.place(record), record.id)
         if there == {caption}:
             return False
-        if not self._overwrite and any(not self._is_ours(record.id, text) for text in there):
-            raise Refused(f"another text is there: {min(there)}")
-        self.target.write(record, is_new=not there, dry_run=self._dry_run)
+        is_ours = bool(there) and not others
+        self.target.write(record, not there, is_ours, self._dry_run)
         return True
 
     def _is_ours(self, id: str, text: str) -> bool:
+        with self._lock:
+            if self._given is None:
+                self._given = _all_given(self._output)
         return hash((id, text)) in self._given
 
-    @functools.cached_property
-    def _given(self) -> frozenset[int]:
-        """All captions of the output, also those that newer ones stand before, as hashes."""
-        return frozenset(hash((record.id, record.caption.strip())) for record in _all(self._output))
+    def _claim(self, place: str, id: str) -> None:
+        """See that no other image's caption goes to the same place."""
+        with self._lock:
+            first = self._claims.setdefault(hash(place), id)
+        if first != id:
+            raise Refused(f"{place} is where the caption of {first} goes")
+
+
+def _all_given(output: str) -> frozenset[int]:
+    """All captions of an output, also those that newer ones stand before, as hashes."""
+    return frozenset(hash((record.id, record.caption.strip())) for record in _all(output))
 
 
 def _all(output: str) -> Iterable[CaptionRecord]:

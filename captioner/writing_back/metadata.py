@@ -49,6 +49,10 @@ class Metadata:
         if not util.find_spec("pyexiv2"):
             raise UserError("writing into images needs pyexiv2: pip install 'captioner[metadata]'")
 
+    def place(self, record: CaptionRecord) -> str:
+        """Where the caption goes: the image itself."""
+        return record.uri
+
     def read(self, record: CaptionRecord) -> set[str]:
         """What an image says of itself: no, one or several descriptions.
 
@@ -68,15 +72,21 @@ class Metadata:
         with _opened(storage.read_bytes(record.uri)) as image:
             return _descriptions(image)
 
-    def write(self, record: CaptionRecord, is_new: bool, dry_run: bool) -> None:
+    def write(self, record: CaptionRecord, is_new: bool, is_ours: bool, dry_run: bool) -> None:
         """Write the description, and nothing but metadata; a dry run does all but put it there.
+
+        An image with our description needn't be the very file that was captioned, which had none.
 
         Raises:
             Refused: the image is no longer the one that was captioned, or would be harmed.
         """
         found = storage.entry(record.uri)
         before = storage.read_bytes(record.uri)
-        if record.content_hash and is_new and images.content_hash(before) != record.content_hash:
+        if (
+            record.content_hash
+            and not is_ours
+            and images.content_hash(before) != record.content_hash
+        ):
             raise Refused("it has changed since it was captioned; caption it again")
         after = _described(before, record)
         with _opened(after) as image:

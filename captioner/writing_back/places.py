@@ -37,10 +37,19 @@ class Places:
         Raises:
             Refused: it isn't.
         """
-        directory, _, name = uri.rpartition("/")
-        place = storage.join(_real(directory), name)
-        if not any(place.startswith(root) for root in self._roots):
+        path = storage.local_path(uri)
+        if path is not None:  # decoded first: what isn't two directories in a URI may be two here
+            uri = _resolved(path)
+        if not any(uri.startswith(root) for root in self._roots):
             raise Refused(f"{uri} isn't below what a run was given; --below says what else is")
+
+
+def _resolved(path: str) -> str:
+    directory, name = os.path.split(path)
+    try:
+        return os.path.join(os.path.realpath(directory), name)
+    except ValueError as error:
+        raise Refused(f"no file can be called {path!r}: {error}") from error
 
 
 def _real(uri: str) -> str:

@@ -21,14 +21,21 @@ class Texts:
 
     threads = 16
 
+    def place(self, record: CaptionRecord) -> str:
+        """Where the caption goes: the URI of a file."""
+        return _beside(record.uri)
+
     def read(self, record: CaptionRecord) -> set[str]:
         """The text beside an image, if there is one.
 
         Raises:
-            Refused: what is there is no text, and so not to be replaced either.
+            Refused: the image is gone; or what is there is no text, and so not to be replaced
+                either.
         """
         if not archives.is_called_image(record.uri):
             raise Refused("isn't called as an image is: a text beside it would pass for one too")
+        if storage.entry(record.uri) is None:
+            raise Refused("it is not there")
         file = _beside(record.uri)
         found = storage.entry(file)
         if found is None:
@@ -40,7 +47,7 @@ class Texts:
         except ValueError as error:
             raise Refused(f"{file} is no caption") from error
 
-    def write(self, record: CaptionRecord, is_new: bool, dry_run: bool) -> None:
+    def write(self, record: CaptionRecord, is_new: bool, is_ours: bool, dry_run: bool) -> None:
         """Write the text; a file that came in between is left as it is."""
         file, data = _beside(record.uri), f"{record.caption}\n".encode()
         if dry_run:
