@@ -32,6 +32,7 @@ from tests.outputs import CaptionJob, grow, record, write_captions
 from tests.pages import ATTRIBUTES, MARKED, TAGS, Page
 from tests.untrained import create, grid_encoder
 
+streamlit = pytest.importorskip("streamlit")
 testing = pytest.importorskip("streamlit.testing.v1")
 
 
@@ -226,6 +227,14 @@ def test_a_run_is_leafed_through_and_an_image_looked_at(opened, job) -> None:
     assert page.session_state["view"] == "Caption"
     assert f"{ids[2]}, 12 × 8 pixels" in found.texts["bdi"]
     assert f"In the run: {captions[ids[2]]}" in found.texts["bdi"]
+
+
+def test_a_page_left_open_shows_the_next_run(opened, job, picture) -> None:
+    page = in_view(opened(job.output), "Run")
+    picture(job.input / "new.png")
+    job.run()
+    streamlit.cache_data.clear()  # as some seconds do
+    assert "new.png" in shown(in_view(page, "Run")).texts["bdi"]
 
 
 def test_images_that_the_run_captions_alike_are_shown_and_followed(opened, tmp_path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from captioner import corpora
+from captioner import corpora, shards
 from captioner.app import pictures
 from captioner.app.run import Entry, Run
 from captioner.errors import UserError
@@ -51,15 +51,29 @@ def captioner(models: tuple[str, ...]) -> Captioner:
     return Captioner.load(*models, batch_size=1, engine="tensorflow")
 
 
-@st.cache_resource(show_spinner="Reading the run …")
 def run(output: str) -> Run:
-    """The run in a directory, as it is when the page is first opened."""
+    """The run in a directory, read again once another has come to its end there."""
+    return _run(output, _latest(output))
+
+
+def similar(output: str) -> Similar:
+    """The captions of a run, to be asked which are alike; made again likewise."""
+    return _similar(output, _latest(output))
+
+
+# A page asks at each click, and a bucket takes its time.
+@st.cache_data(ttl=10, max_entries=1, show_spinner=False)
+def _latest(output: str) -> str | None:
+    return shards.latest_manifest(output)
+
+
+@st.cache_resource(max_entries=1, show_spinner="Reading the run …")
+def _run(output: str, latest: str | None) -> Run:
     return Run(output)
 
 
-@st.cache_resource(show_spinner="Comparing the run's captions …")
-def similar(output: str) -> Similar:
-    """The captions of a run, to be asked which are alike."""
+@st.cache_resource(max_entries=1, show_spinner="Comparing the run's captions …")
+def _similar(output: str, latest: str | None) -> Similar:
     return Similar.of(output, WORDS)
 
 
