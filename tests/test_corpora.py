@@ -353,6 +353,8 @@ def test_descriptions_keep_a_languages_own_words(tmp_path: Path) -> None:
         '{"id": "2.jpg", "caption": null}',
         '{"id": "2.jpg", "captions": "one"}',
         '["2.jpg", "one"]',
+        '{"id": "2.jpg", "caption": "half an emoji \\ud83d"}',
+        '{"id": "\\uDE00.jpg", "caption": "half an emoji"}',
     ],
 )
 def test_a_line_that_is_no_record(tmp_path: Path, line: str) -> None:
@@ -367,7 +369,7 @@ def test_csv(tmp_path: Path, delimiter: str) -> None:
         writer.writerow(["Image", "Caption", "split"])
         writer.writerow(["1.jpg", 'One , "two" ;\tand\nmore', "train"])
         writer.writerow(["1.jpg", "three", "train"])
-        writer.writerow(["2.jpg", "four", ""])
+        writer.writerow(["2.jpg", "four", " "])
     images = read(str(tmp_path / "c.csv"))
     assert images["1.jpg"].captions == ('One , "two" ;\tand\nmore', "three")
     assert (images["1.jpg"].split, images["2.jpg"].split) == ("train", "")
@@ -480,8 +482,8 @@ def test_plain_lists(tmp_path: Path, development: str) -> None:
     ("name", "content"),
     [
         ("splits.json", {"train": ["sea.jpg"], "val": ["dog.jpg"]}),
-        ("splits.json", {"sea.jpg": "train", "dog.jpg": "dev"}),
-        ("splits.csv", "image,split\nsea.jpg,train\ndog.jpg,validation\n"),
+        ("splits.json", {"sea.jpg": "train", "dog.jpg": "dev", "in none": ""}),
+        ("splits.csv", "image,split\nsea.jpg,train\ndog.jpg,validation\nin none,\n"),
         ("splits.csv", "id\tsplit\nsea.jpg\tTraining\ndog.jpg\tDEV\n"),
         (
             "dataset.json",
@@ -505,6 +507,11 @@ def test_splits_given_win_over_those_in_the_captions(tmp_path: Path) -> None:
 def test_splits_of_another_shape(tmp_path: Path, content: object) -> None:
     splits = written(tmp_path, "s.json", content)
     assert splits in complaint(written(tmp_path, "c", TOKENS), splits=splits)
+
+
+def test_an_empty_file_of_splits(tmp_path: Path) -> None:
+    splits = written(tmp_path, "s.csv", "")
+    assert f"{splits}, line 1" in complaint(written(tmp_path, "c", TOKENS), splits=splits)
 
 
 def test_a_directory_without_lists(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def read(
     stated: dict[str, set[str]] = defaultdict(set)
     for row in filter(attrgetter("captions"), _rows(captions, captions_format)):
         tagged[row.id].extend((caption, row.language) for caption in row.captions)
-        if row.split:
-            stated[row.id].add(split_name(row.split, captions))
+        if split := split_name(row.split, captions):
+            stated[row.id].add(split)
     if not tagged:
         raise UserError(f"{captions}: there are no captions in it")
     if splits is not None:

@@ -61,7 +61,8 @@ def read_splits(uri: str) -> dict[str, set[str]]:
     """
     found: dict[str, set[str]] = defaultdict(set)
     for image, split in _listed(uri):
-        found[image_id(image)].add(split_name(split, uri))
+        if name := split_name(split, uri):
+            found[image_id(image)].add(name)
     return found
 
 

@@ -57,7 +57,7 @@ def table(text: str, uri: str, needed: tuple[str, ...]) -> Iterator[tuple[int, d
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = [column.strip().lower() for column in next(reader)]
+        columns = [column.strip().lower() for column in next(reader, [])]
         if not {"image", "id"} & set(columns) or not set(needed) <= set(columns):
             raise mistake(uri, 1, f"expected columns image, {', '.join(needed)}; found {columns}")
         for fields in filter(None, reader):
