@@ -32,14 +32,14 @@ class NeighboursJob:
     """What is asked.
 
     Args:
-        images: an output, see `Similar.of`.
+        source: an output, see `Similar.of`.
         output: the directory where the neighbours go.
         by: what images are compared by.
         top: neighbours of an image at most.
         least: the least similarity.
     """
 
-    images: str
+    source: str
     output: str
     by: str
     top: int
@@ -84,7 +84,7 @@ def run(job: NeighboursJob, flags: Sequence[str]) -> dict[str, int]:
     """
     chosen = options.parse(flags)
     job.check()
-    similar = Similar.of(job.images, job.by)
+    similar = Similar.of(job.source, job.by)
     if similar.unkept:
         raise UserError(f"the workers need the index, which can't be kept: {similar.unkept}")
     job.clear()
@@ -137,7 +137,7 @@ class AskAndWrite(beam.DoFn):
         job = self._job
         # The threads of a worker's process ask one index.
         self._similar = self._shared.acquire(
-            lambda: Similar.kept(job.images, job.by, self._version), self._version
+            lambda: Similar.kept(job.source, job.by, self._version), self._version
         )
 
     def process(self, first: int) -> Iterator[dict[str, int]]:
