@@ -130,6 +130,16 @@ def test_images_that_are_elsewhere_are_a_users_mistake(collection, start, tmp_pa
         training.train(elsewhere, f"{tmp_path}/model", options)
 
 
+def test_development_images_that_are_elsewhere_are_a_users_mistake(collection, start, tmp_path):
+    captions = Path(f"{collection}/captions.jsonl").read_text()
+    line = json.dumps({"image": "gone.png", "caption": "a red picture", "split": "dev"})
+    kept = [line for line in captions.splitlines() if '"dev"' not in line]
+    (tmp_path / "captions.jsonl").write_text("\n".join([*kept, line]))
+    elsewhere = dataclasses.replace(pictures(collection), captions=f"{tmp_path}/captions.jsonl")
+    with pytest.raises(UserError, match="none of the first images .*gone.png"):
+        training.train(elsewhere, f"{tmp_path}/model", dataclasses.replace(OPTIONS, start=start))
+
+
 def images_of(collection: Path, augment: bool) -> PixelImages:
     encoder = toy_features.encoder()
     source = pictures(collection, augment=augment).source(encoder.spec, "")
@@ -165,7 +175,7 @@ def test_pictures_whose_captions_tell_sides_apart_are_not_mirrored(tmp_path):
     lines = []
     for number in range(24):
         Image.fromarray(half).save(tmp_path / f"{number}.png")
-        side = "on the left" if number % 2 else "here"
+        side = ("on the left", "\nRight here")[number % 4 // 2] if number % 2 else "here"
         lines.append(
             json.dumps({"image": f"{number}.png", "caption": f"white {side}", "split": "train"})
         )

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from captioner import training
+from captioner import cli, training
 from captioner.errors import UserError
 from captioner.model import Captioner
 from captioner.model.trained import Trained
@@ -165,6 +165,27 @@ def test_it_does_not_go_on_with_features_of_another_encoder(features, trained, t
     with pytest.raises(UserError, match="another encoder"):
         training.train(dataset.directory, f"{tmp_path}/model", options)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_training_killed_before_it_wrote_its_history_is_not_done(features, trained, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(trained.model, model)
+    (model / "history.json").write_text('[{"epoch": 1, "loss": 2.0, "seconds": 1.0}]\n')
+    assert training.train(features, str(model), OPTIONS).best_epoch == trained.result.best_epoch
+    assert json.loads((model / "history.json").read_text())[0]["loss"] != 2.0
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--samples 1", "--max-length 1", "--seed -1", "--dropout 1", "--averaging nan", "--warmup 2",
+     "--label-smoothing -.1", "--word-dropout 2", "--clip-norm 0", "--temperature 0"],
+)  # fmt: skip
+def test_what_nothing_can_be_trained_with_is_said(features, tmp_path, capsys, flags):
+    output = tmp_path / "model"
+    assert cli.main(["train", "--features", features, "--output", str(output), *flags.split()]) == 2
+    error = capsys.readouterr().err
+    assert flags.split()[0].removeprefix("--").replace("-", " ") + " is " in error
+    assert "it must be" in error and not output.exists()
 
 
 def test_without_a_development_split_the_training_loss_decides(tmp_path):

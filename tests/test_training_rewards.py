@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
 from captioner import training
 from captioner.errors import UserError
@@ -17,7 +18,7 @@ from captioner.records import FeatureDataset
 from captioner.search import SearchOptions
 from captioner.training.self_critical import advantages, trimmed
 from captioner.vocabulary import PADDING
-from tests import toy_training
+from tests import toy_features, toy_training
 
 OPTIONS = dataclasses.replace(toy_training.OPTIONS, self_critical=True, learning_rate=0.01)
 
@@ -69,8 +70,6 @@ def test_it_begins_with_the_start_model_at_a_temperature(features, tmp_path) -> 
     start = f"{tmp_path}/start"
     training.train(features, start, dataclasses.replace(toy_training.OPTIONS, epochs=1))
     options = dataclasses.replace(OPTIONS, start=start, epochs=1, learning_rate=1e-9)
-    with pytest.raises(UserError, match="the temperature must be more than 0"):
-        training.train(features, f"{tmp_path}/m", dataclasses.replace(options, temperature=0.0))
     training.train(features, f"{tmp_path}/model", dataclasses.replace(options, temperature=0.5))
 
     records = list(FeatureDataset.load(features).records("dev").as_numpy_iterator())
@@ -85,6 +84,23 @@ def test_it_begins_with_the_start_model_at_a_temperature(features, tmp_path) -> 
     for before, after in zip(*found, strict=True):
         assert after.text == before.text
         assert after.log_probability == pytest.approx(before.log_probability, abs=1e-3)
+
+
+def test_without_a_development_split_rewards_alone_are_drawn(tmp_path) -> None:
+    features, start = f"{tmp_path}/features", f"{tmp_path}/start"
+    toy_features.write(features, {"train": 12})
+    training.train(features, start, dataclasses.replace(toy_training.OPTIONS, epochs=1))
+    options = dataclasses.replace(OPTIONS, start=start, epochs=1)
+    result = training.train(features, f"{tmp_path}/model", options)
+    assert result.history[0].keys() == {"epoch", "reward", "seconds"}
+    with Image.open(tmp_path / "model/curves.png") as curves:
+        assert len(curves.getcolors(1 << 16)) > 10
+
+
+def test_a_model_does_not_start_from_where_it_goes(features, tmp_path) -> None:
+    options = dataclasses.replace(OPTIONS, start=f"{tmp_path}/model/")
+    with pytest.raises(UserError, match="both where to start and where"):
+        training.train(features, f"{tmp_path}/model", options)
 
 
 def test_rewards_rise_and_on_several_devices_it_is_refused(features, tmp_path) -> None:

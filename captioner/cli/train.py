@@ -77,7 +77,7 @@ def add_network(verb: argparse.ArgumentParser) -> None:
         "--max-length",
         type=positive,
         metavar="N",
-        help="words of a caption, the rest is cut off (default: 40)",
+        help="words of a caption, with its start and its end; the rest is cut off (default: 40)",
     )
 
 

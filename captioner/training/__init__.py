@@ -89,6 +89,8 @@ def _train(
     on_epoch: Callable[[dict[str, float]], None] | None,
     console: Console | None,
 ) -> TrainingResult | None:
+    if options.start and _same(options.start, model):
+        raise UserError(f"{model}: it can't be both where to start and where the model goes")
     start = _load_start(options, needed=options.self_critical or isinstance(data, Pictures))
     source = _source(data, start)
     identity = _identity(source, options, start)
@@ -116,6 +118,11 @@ def _train(
         _save(model, identity, source, options, devices, material, result)
         checkpoints.remove()
     return result
+
+
+def _same(one: str, other: str) -> bool:
+    one, other = (storage.absolute(uri).rstrip("/") for uri in (one, other))
+    return one == other
 
 
 def _load_start(options: TrainingOptions, needed: bool) -> Trained | None:
@@ -157,6 +164,8 @@ def _trained_before(model: str, identity: str) -> TrainingResult | None:
     if not history or training["identity"] != identity:
         return None
     best, words = training["best_epoch"]["epoch"], len(trained.vocabulary)
+    if history[best - 1 : best] != [training["best_epoch"]]:
+        return None  # of another training: the process was killed before it wrote its own
     return TrainingResult(history, best, training["captions"], words)
 
 
@@ -167,8 +176,6 @@ def _check(source: Source, model: str, options: TrainingOptions, devices: Distri
         )
     if options.self_critical and devices.name != "one":
         raise UserError("self-critical training runs on one device: --strategy one")
-    if options.temperature <= 0:
-        raise UserError("the temperature must be more than 0; below 1 words are surer")
     if not devices.chief:
         return
     try:

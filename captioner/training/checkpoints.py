@@ -43,7 +43,8 @@ class Checkpoints:
 
     Args:
         model: the directory, a URI.
-        identity: a hash of the data and the options; a checkpoint of others is left alone.
+        identity: a hash of the data and the options; a checkpoint of others is not
+            gone on from, and replaced by the first of this training.
         writes: whether this process is the one that writes.
     """
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from captioner.errors import UserError
 from captioner.training.progress import FIGURES
+
+_SHARES = ("dropout", "warmup", "label_smoothing", "averaging")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,9 @@ class TrainingOptions:
         min_count: how often a word must occur in the training captions to be in the vocabulary.
         max_length: the most tokens of a caption, start and end among them; the rest is cut off.
         seed: of weights, dropout and the order of images.
+
+    Raises:
+        UserError: a number that can't be trained with.
     """
 
     decoder: str = "attention"
@@ -69,6 +75,24 @@ class TrainingOptions:
     min_count: int = 4
     max_length: int = 40
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in _SHARES:
+            self._check(name, 0 <= getattr(self, name) < 1, "a share: from 0, and less than 1")
+        self._check("word_dropout", 0 <= self.word_dropout <= 1, "a share: from 0 to 1")
+        for name in ("temperature", "clip_norm"):
+            self._check(name, getattr(self, name) > 0, "more than 0")
+        self._check(
+            "learning_rate", self.learning_rate is None or self.learning_rate > 0, "more than 0"
+        )
+        self._check("weight_decay", self.weight_decay >= 0, "0 or more")
+        self._check("samples", self.samples > 1, "2 or more: each is held against the others")
+        self._check("max_length", self.max_length > 2, "3 or more: start and end are among them")
+        self._check("seed", 0 <= self.seed < 1 << 32, "from 0, and less than 2 to the 32nd")
+
+    def _check(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise UserError(f"{name.replace('_', ' ')} is {getattr(self, name)}; it must be {what}")
 
 
 @dataclasses.dataclass(frozen=True)

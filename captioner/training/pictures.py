@@ -14,13 +14,13 @@ from captioner.decoders import Decoder
 
 _SIZE = (800, 500)
 _LEFT, _TOP, _RIGHT, _BOTTOM = 70, 40, 770, 440
-_COLOURS = {"loss": "#1f6feb", "development_loss": "#d1242f"}
+_COLOURS = {"loss": "#1f6feb", "development_loss": "#d1242f", "reward": "#1a7f37"}
 _FONT_SIZE = 15
 _TICKS = 5
 
 
 def curves(history: list[dict[str, float]]) -> bytes:
-    """The losses by epoch, as a PNG file."""
+    """The losses by epoch, or the rewards, as a PNG file."""
     image = Image.new("RGB", _SIZE, "white")
     draw = ImageDraw.Draw(image)
     names = [name for name in _COLOURS if name in history[0]]

@@ -56,7 +56,8 @@ class Pictures:
             split: [image for image in collection if image.split == split]
             for split in ("train", "dev")
         }
-        self._check(splits["train"])
+        for found in splits.values():
+            self._check(found)
         size = encoder.image_size
         return Source(
             name=self.images,
@@ -157,7 +158,7 @@ class PixelImages:
         pixels = tf.image.stateless_random_brightness(pixels, _BRIGHTNESS, seed)
         pixels = tf.image.stateless_random_contrast(pixels, *_CONTRAST, seed)
         sides = "|".join(rf"\b{side}\b" for side in _SIDES)
-        told = tf.reduce_any(tf.strings.regex_full_match(record["captions"], f".*({sides}).*"))
+        told = tf.reduce_any(tf.strings.regex_full_match(record["captions"], f"(?is).*({sides}).*"))
         mirrored = tf.image.stateless_random_flip_left_right(pixels, seed)
         return {**record, "features": tf.where(told, pixels, mirrored)}
 
