@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from captioner import corpora, listing, records, shards, storage, videos
+from captioner import archives, corpora, listing, records, shards, storage, videos
 from captioner.corpora import CorpusReport
 from captioner.errors import UserError
 from captioner.images import Reason
@@ -63,6 +63,8 @@ def _check_directory(source: str) -> None:
 
 def _check_list(source: str) -> None:
     """Read the first rows of a list, so that one that isn't a list is known now."""
+    if archives.is_called_image(source):
+        raise UserError(f"{source}: one image; caption it without --input, or give its directory")
     rows = itertools.chain.from_iterable(map(lists.read, lists.parts(source)))
     if not list(itertools.islice(rows, SAMPLE)):
         raise UserError(f"{source}: names no images")

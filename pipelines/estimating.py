@@ -43,7 +43,7 @@ class Estimate:
 
     Args:
         to_do: images.
-        tally: of the others, see `deciding.Decide`.
+        tally: of the others: "seen", "skipped", "failed_before" and "absent".
         sample: how the tried images ended.
         tried: how many those are.
         seconds: on this machine, an image.
@@ -105,7 +105,8 @@ def estimate(job: Job, work: Work) -> Estimate:
             find_out(pipeline, job, directory)
         found = {file.stem: json.loads(file.read_text()) for file in Path(directory).iterdir()}
         chosen = [Reference(*row[:-1], tuple(row[-1])) for row in found["sample"]]
-        known = Estimate(found["to_do"], found["tally"])
+        tally = {name: count for name, count in found["tally"].items() if ":" not in name}
+        known = Estimate(found["to_do"], tally)
         if not chosen:
             return known
         model = work.handler.load_model()

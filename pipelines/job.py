@@ -33,7 +33,7 @@ class MaxFailures:
             ValueError: it is neither.
         """
         number = float(text.removesuffix("%")) if text.endswith("%") else int(text)
-        if not 0 <= number < math.inf:
+        if not 0 <= number <= (100 if text.endswith("%") else math.inf):
             raise ValueError(text)
         return cls(number, text.endswith("%"))
 

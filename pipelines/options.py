@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners import create_runner
 
 from captioner.errors import UserError, guess
 
@@ -22,7 +23,7 @@ def parse(flags: Sequence[str], ours: Iterable[str] = ()) -> PipelineOptions:
         ours: the flags of the verb, one of which may be meant by a flag that Beam doesn't know.
 
     Raises:
-        UserError: a flag or a word that Beam doesn't know, or a value it refuses.
+        UserError: a flag, a word or a runner that Beam doesn't know, or a value it refuses.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
     for options in [PipelineOptions, *_subclasses(PipelineOptions)]:
@@ -33,12 +34,21 @@ def parse(flags: Sequence[str], ours: Iterable[str] = ()) -> PipelineOptions:
     except argparse.ArgumentError as error:
         raise UserError(str(error)) from error
     if unknown:
+        kind = "flag" if unknown[0].startswith("-") else "argument"
         hint = guess(unknown[0], [*ours, *parser._option_string_actions])
         raise UserError(
-            f"unknown flag: {unknown[0]}{hint} (see the verb's --help, or Beam's own flags)"
+            f"unknown {kind}: {unknown[0]}{hint} (see the verb's --help, or Beam's own flags)"
         )
+    _check_runner(known.runner)
     runner = [] if known.runner else [f"--runner={LOCAL_RUNNER}"]
     return PipelineOptions([*flags, *runner])
+
+
+def _check_runner(name: str | None) -> None:
+    try:
+        create_runner(name or LOCAL_RUNNER)
+    except ValueError as error:
+        raise UserError(f"--runner: {error}") from error
 
 
 def _subclasses(kind: type) -> list[type]:

@@ -1,29 +1,39 @@
-"""A progress bar for a running job, read off its output: so it works on every engine."""
+"""How far a running job has got, read off its output: so it works on every engine."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from captioner import storage
 from pipelines.job import Job
 
+# Seconds from one look to the next: for a terminal's bar, and for a log's lines.
+_SOON, _LATER = 1.0, 60.0
+
 
 @contextlib.contextmanager
-def watching(job: Job) -> Iterator[None]:
-    """Show the job's progress for the length of a `with` block, where there is a terminal."""
+def watching(job: Job, later: float = _LATER) -> Iterator[None]:
+    """Show how far the job has got for the length of a `with` block.
+
+    On a terminal that is a bar; elsewhere a line of standard error now and then.
+
+    Args:
+        later: seconds from one such line to the next.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
+    show, pause = (_bar, _SOON) if console.is_terminal else (_lines, later)
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(job, console, ended), daemon=True)
+    looks = _looks(job, ended, pause)
+    watcher = threading.Thread(target=show, args=(looks, console), daemon=True)
     watcher.start()
     try:
         yield
@@ -32,30 +42,44 @@ def watching(job: Job) -> Iterator[None]:
         watcher.join()
 
 
-def _watch(job: Job, console: Console, ended: threading.Event) -> None:
-    before = _finished(job)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images, {task.fields[rate]:.1f} a second,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+def _bar(looks: Iterator[tuple[int, int, str]], console: Console) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("listing", total=None, rate=0.0)
-        started = time.monotonic()
-        pause = 1.0
-        while not ended.wait(pause):
-            asked = time.monotonic()
-            total, shards = _planned(job)
-            # A listing may take long; it must never be what the job's store is busy with.
-            pause = max(1.0, 10 * (time.monotonic() - asked))
-            if shards:
-                share = min(1.0, (_finished(job) - before) / shards)
-                done = int(share * total)
-                rate = done / (time.monotonic() - started)
-                progress.update(bar, description="", total=total, completed=done, rate=rate)
+        bar = progress.add_task("listing", total=None)
+        for done, total, told in looks:
+            progress.update(bar, description=told, total=total, completed=done)
+
+
+def _lines(looks: Iterator[tuple[int, int, str]], _: Console) -> None:
+    for *_, told in looks:
+        print(told, file=sys.stderr, flush=True)
+
+
+def _looks(job: Job, ended: threading.Event, least: float) -> Iterator[tuple[int, int, str]]:
+    """How many of how many images are done, and the same in words; from when the plan is there.
+
+    Args:
+        ended: ends it.
+        least: seconds from one look to the next.
+    """
+    before, planned, pause = _finished(job), None, least
+    while not ended.wait(pause):
+        asked = time.monotonic()
+        total, shards = _planned(job)
+        if shards:
+            planned = planned or asked
+            done = int(min(1.0, (_finished(job) - before) / shards) * total)
+            yield done, total, _told(done, total, time.monotonic() - planned)
+        # A listing may take long; it must never be what the job's store is busy with.
+        pause = max(least, 10 * (time.monotonic() - asked))
+
+
+def _told(done: int, total: int, seconds: float) -> str:
+    images = f"{done:,} of {total:,} images"
+    if not done or seconds <= 0:
+        return images
+    left = datetime.timedelta(seconds=round((total - done) * seconds / done))
+    return f"{images}, {done / seconds:.1f} a second, {left} left"
 
 
 def _planned(job: Job) -> tuple[int, int]:

@@ -149,8 +149,24 @@ def test_what_is_like_nothing_is_not_guessed(capsys) -> None:
 
 def test_numbers_that_make_no_sense_are_refused(capsys, images, tmp_path) -> None:
     arguments = ("extract", "--input", images, "--output", tmp_path / "out")
-    assert "whole number from 1" in _refused(capsys, *arguments, "--shard-size", 0)
-    assert "whole number from 1" in _refused(capsys, *arguments, "--image-size=many")
+    refused = "argument --shard-size: '0' isn't a whole number from 1 (see "
+    assert refused in _refused(capsys, *arguments, "--shard-size", 0)
+    assert "isn't a whole number from 1" in _refused(capsys, *arguments, "--image-size=many")
+    assert "isn't a number from 0.01 to 1e+06" in _refused(capsys, *arguments, "--every", 0)
+    assert "--max-failures" in _refused(capsys, *arguments, "--max-failures=101%")
+
+
+def test_a_runner_that_beam_does_not_know_is_refused(capsys, images, tmp_path) -> None:
+    arguments = ("extract", "--input", images, "--output", tmp_path / "out")
+    assert "--runner: Unexpected pipeline runner: Foo" in _refused(
+        capsys, *arguments, "--runner", "Foo"
+    )
+
+
+def test_one_image_is_no_input(capsys, images, tmp_path) -> None:
+    one = next(path for path in images.iterdir() if path.suffix in (".jpg", ".png"))
+    said = _refused(capsys, "extract", "--input", one, "--output", tmp_path / "out")
+    assert "one image; caption it without --input" in said
 
 
 def test_an_input_that_is_not_there_is_refused(capsys, tmp_path) -> None:

@@ -296,6 +296,9 @@ def test_images_that_can_not_be_read_cost_no_other_its_caption(models, images, t
     assert error == "error: 2 of 4 images have no caption"
     written = json.loads(told.read_text())
     assert [row["image"] for row in written["captions"]] == [one, two]
+    best = written["captions"][0]["candidates"][0]
+    assert (best["caption"], best["log_probability"]) == caption.candidates[0]
+    assert written["captions"][0]["caption"] == caption.text
     assert written["failed"][0] == {"image": nil, "message": "no such image"}
     assert written["failed"][1]["image"] == text
 

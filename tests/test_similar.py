@@ -84,6 +84,8 @@ def test_people_are_told_in_lines(output, capsys) -> None:
     assert cli.main(["similar", str(output), "--text", "\x1b[31mzebra می\u200cدود"]) == 0
     said = ["like: \\x1b[31mzebra می\u200cدود", "none; a lower --min-similarity may find some"]
     assert capsys.readouterr().out.splitlines() == said
+    assert cli.main(["similar", str(output), "--text", "zebra", "--min-similarity", "0"]) == 0
+    assert "none: they have no word in common" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

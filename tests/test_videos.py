@@ -355,7 +355,7 @@ def test_a_films_mistakes_are_said_in_a_line(model, tmp_path, capsys, monkeypatc
         return said
 
     film = str(films.write(tmp_path / "film.mp4", SCENES, movflags="faststart"))
-    assert "one film" in refused(film, film)
+    assert "a film goes alone" in refused(film, film)
     assert "parquet" in refused(film, "--format", "parquet")
     assert "seconds" in refused(film, "--every", "0")
     assert "--scenes" in refused(film, "--every", "1", "--scenes")

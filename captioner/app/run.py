@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from pyarrow import compute
 from captioner import captions, corpora, storage
 from captioner.captions import CaptionRecord
 from captioner.errors import UserError
-from captioner.reporting.survey import failures
+from captioner.reporting.survey import confidence, failures
 from captioner.shards import Failure
 
 _COLUMNS = pyarrow.schema(
@@ -41,7 +40,7 @@ class Entry:
         id, uri: as in its record.
         text: its caption, or the message of its failure.
         reason: of its failure; empty where there is a caption.
-        sure: the geometric mean of the probabilities of the caption's words and its end.
+        sure: the caption's `confidence`.
     """
 
     id: str
@@ -158,8 +157,8 @@ def _row(
 
 
 def _sure(record: CaptionRecord) -> float:
-    words = len(corpora.words(record.caption, record.language)) + 1  # its end is a word too
-    return math.exp(min(record.log_probability / words, 0.0))
+    words = corpora.words(record.caption, record.language)
+    return confidence(record.log_probability, len(words))
 
 
 def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[pyarrow.RecordBatch]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +32,7 @@ _IN_TEXTS = "\u200c\u200d\u200e\u200f"
 # What arguments are added to: a verb, or a group of its arguments.
 Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
 
-_PIPELINE_NOTE = (
-    "Beam's own flags pass through: --runner, --direct_num_workers, --temp_location ..."
-)
+PIPELINE_NOTE = "Beam's own flags pass through: --runner, --direct_num_workers, --temp_location ..."
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -84,24 +84,32 @@ class Parser(argparse.ArgumentParser):
 
 def positive(text: str) -> int:
     """A whole number from 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-positive.__name__ = "whole number from 1"  # as argparse calls it when it refuses
+    return int(within(text, 1, math.inf, int))
 
 
 def seconds(text: str) -> float:
     """Seconds from a hundredth on, for argparse."""
-    number = float(text)
-    if not 0.01 <= number <= 1e6:
-        raise ValueError
-    return number
+    return within(text, 0.01, 1e6)
 
 
-seconds.__name__ = "number of seconds"  # as argparse calls it when it refuses
+def within(text: str, least: float, most: float, kind: type = float) -> float:
+    """A number between two bounds, for argparse.
+
+    Args:
+        kind: `float`, or `int` for a whole number.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        number = kind(text)
+        if least <= number <= most:
+            return number
+    except ValueError:
+        pass
+    name = "a whole number" if kind is int else "a number"
+    bounds = f"from {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
+    raise argparse.ArgumentTypeError(f"{text!r} isn't {name} {bounds}")
 
 
 def add_verb(
@@ -119,7 +127,7 @@ def add_verb(
         example: how it is called, a command a line; docs/reference.md shows it too.
     """
     notes = [f"example:\n{textwrap.indent(example, '  ')}\n"] if example else []
-    notes += [_PIPELINE_NOTE] if takes_beam_flags else []
+    notes += [PIPELINE_NOTE] if takes_beam_flags else []
     parser = verbs.add_parser(
         name,
         help=summary,
@@ -272,6 +280,7 @@ def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: 
             "so they don't count as done"
         )
     if parsed.dry_run:
+        print("listing the images, and trying some of them", file=sys.stderr)
         estimate = estimating.estimate(job, work)
         print(estimate.as_text(made, parsed.price_per_hour))
         tell(parsed, {**dataclasses.asdict(estimate), "hours": estimate.hours})
@@ -279,7 +288,9 @@ def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: 
     try:
         manifest = jobs.run(job, work, asked(parsed), flags, wait=not parsed.no_wait)
     except TooManyFailures:
-        tell(parsed, json.loads(storage.read_bytes(job.manifest)))
+        manifest = json.loads(storage.read_bytes(job.manifest))
+        print_run(manifest, parsed.output, made)
+        tell(parsed, manifest)
         raise
     if manifest:
         print_run(manifest, parsed.output, made)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from captioner import storage
 from captioner.cli.arguments import (
+    PIPELINE_NOTE,
     add_every,
     add_format,
     add_job,
@@ -63,6 +63,8 @@ def add(verbs: argparse._SubParsersAction, is_job: bool) -> None:
     default = "by default that of the captions there are, or jsonl; of a film's vtt and srt too"
     add_format(parser, default, "vtt", "srt")
     add_job(parser)
+    if not is_job:  # whose help is the one that is seen
+        parser.epilog = f"{parser.epilog}\nWith --input: {PIPELINE_NOTE}"
 
 
 def add_film(parser: argparse.ArgumentParser) -> None:
@@ -257,11 +259,21 @@ def _tell_now(parsed: argparse.Namespace, outcomes: Sequence[tuple[str, Caption 
     """
     failed = [(image, found) for image, found in outcomes if isinstance(found, str)]
     made = [(image, found) for image, found in outcomes if not isinstance(found, str)]
-    rows = [{"image": image, **dataclasses.asdict(caption)} for image, caption in made]
+    rows = [{"image": image, **_as_record(caption)} for image, caption in made]
     why = [{"image": image, "message": message} for image, message in failed]
     tell(parsed, {"captions": rows, "failed": why})
     if failed:
         _refuse([printable(f"{image}: {message}") for image, message in failed], len(outcomes))
+
+
+def _as_record(caption: Caption) -> dict[str, Any]:
+    """A caption as a job's records have it."""
+    candidates = [_said(*candidate) for candidate in caption.candidates]
+    return {**_said(caption.text, caption.log_probability), "candidates": candidates}
+
+
+def _said(caption: str, log_probability: float) -> dict[str, Any]:
+    return {"caption": caption, "log_probability": log_probability}
 
 
 def _refuse(problems: Sequence[str], images: int) -> NoReturn:

@@ -21,7 +21,7 @@ def caption_now(parsed: argparse.Namespace) -> None:
     """Caption the film that was named, on the terminal."""
     film, *others = parsed.images
     if others:
-        raise UserError("name one film at a time; --input captions all of a directory")
+        raise UserError("a film goes alone; --input captions all of a directory")
     if parsed.format not in (None, "jsonl", *SUBTITLES):
         raise UserError(f"a film's captions can't be {parsed.format}; choose jsonl, vtt or srt")
     from captioner.model import Captioner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import TYPE_CHECKING
 
 from captioner import storage
@@ -14,6 +15,7 @@ from captioner.cli.arguments import (
     positive,
     printable,
     tell,
+    within,
 )
 from captioner.errors import UserError
 
@@ -56,21 +58,11 @@ def add_likeness(parser: Arguments, top: int) -> None:
     parser.add_argument("--top", type=positive, default=top, metavar="N", help="images at most")
     parser.add_argument(
         "--min-similarity",
-        type=_cosine,
+        type=functools.partial(within, least=0, most=1),
         default=0.9,
         metavar="C",
         help="the least cosine, from 0 to 1",
     )
-
-
-def _cosine(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise ValueError
-    return number
-
-
-_cosine.__name__ = "number from 0 to 1"  # as argparse calls it when it refuses
 
 
 def _run(parsed: argparse.Namespace, _: list[str]) -> None:
@@ -85,7 +77,8 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     for one in found:
         print(printable(f"{one.similarity:.2f}  {one.image.id}  {one.image.caption}".rstrip()))
     if not found:
-        print("none; a lower --min-similarity may find some")
+        lower = "a lower --min-similarity may find some"
+        print(f"none; {lower}" if parsed.min_similarity else "none: they have no word in common")
     neighbours = [{**one.image._asdict(), "similarity": one.similarity} for one in found]
     tell(parsed, {"like": asked, "neighbours": neighbours})
 

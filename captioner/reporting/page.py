@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from captioner import corpora
 from captioner.captions import CaptionRecord
 from captioner.reporting.elements import (
     bar,
@@ -19,7 +19,7 @@ from captioner.reporting.elements import (
     note,
     table,
 )
-from captioner.reporting.survey import FREQUENT, Survey
+from captioner.reporting.survey import FREQUENT, Survey, confidence
 
 _RUNS = 30  # shown, the latest
 
@@ -32,7 +32,7 @@ def page(survey: Survey, pictures: dict[str, str]) -> bytes:
         pictures: `data:` URIs by image id; of images that have none there is a note.
     """
     drawn = f"{len(survey.sample)} of {len(survey.texts):,} different captions, drawn by a hash."
-    by_word = "By the mean log-probability of a word."
+    by_word = "By the geometric mean of the probabilities of a caption's words and its end."
     return document(
         f"Captions in {survey.output}",
         element("h1", "Captions in ", named(survey.output)),
@@ -122,6 +122,7 @@ def _figures(records: Iterable[CaptionRecord], pictures: dict[str, str]) -> list
 
 
 def _figure(record: CaptionRecord, picture: str | None) -> Element:
-    sure = f"probability {math.exp(min(record.log_probability, 0.0)):.2g}"
+    words = corpora.words(record.caption, record.language)
+    sure = f"confidence {confidence(record.log_probability, len(words)):.0%} per word"
     told = [named(record.caption), element("small", named(record.id)), element("small", sure)]
     return figure(picture, record.caption, *told)

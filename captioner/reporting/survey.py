@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import heapq
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +35,7 @@ class Survey:
         texts: how often each caption is given.
         failed: images that have none, by reason.
         examples: some failures of each reason.
-        least_sure: the captions the model is least sure of, by the mean log-probability of a word.
+        least_sure: the captions the model is least sure of, by their `confidence`.
         sample: captions drawn by a hash, so that a run's report is always the same; each caption
             is as likely as any other, however often it is given, and comes once.
     """
@@ -86,7 +87,7 @@ def survey(output: str) -> Survey:
         found.words.update(words)
         found.texts[record.caption] += 1
         drawn.offer(record)
-        unsure.offer(record.log_probability / (len(words) + 1), record)  # its end is a word too
+        unsure.offer(confidence(record.log_probability, len(words)), record)
     found.sample, found.least_sure = drawn.records(), unsure.records()
     for failure in failures(output, newest):
         found.failed[failure.reason] += 1
@@ -116,6 +117,11 @@ class Smallest:
     def records(self) -> list[CaptionRecord]:
         """Smallest first."""
         return [record for *_, record in sorted(self._heap, reverse=True)]
+
+
+def confidence(log_probability: float, words: int) -> float:
+    """The geometric mean of the probabilities of a caption's words and its end."""
+    return math.exp(min(log_probability / (words + 1), 0.0))
 
 
 class Drawn:

@@ -102,6 +102,8 @@ def _train(
         (console or Console()).print("trained before, on the same features in the same way")
         return before
     _check(source, model, options, devices)
+    if devices.chief and storage.exists(storage.join(model, "model.json")):
+        (console or Console()).print("the model there was trained otherwise, and is replaced")
     keras.utils.set_random_seed(options.seed)
     with bar(console) as progress:
         from_layer = data.from_layer if isinstance(data, Pictures) else None

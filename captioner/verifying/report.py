@@ -88,7 +88,7 @@ class Files:
         """What there is.
 
         Raises:
-            UserError: no output of a job.
+            UserError: no output of a job, or none that is finished in part.
         """
         # In the order in which one needs the other, so that a job may be running meanwhile.
         names = ("runs", "shards", "index", "failures")
@@ -97,7 +97,9 @@ class Files:
             for name in names
         ]
         if not any(found):
-            raise UserError(f"{output}: there is no output of a job here")
+            begun = storage.is_directory(storage.join(output, "plans"))
+            what = "no shard is finished here yet" if begun else "there is no output of a job here"
+            raise UserError(f"{output}: {what}")
         return cls(output, *found)
 
     def strays(self) -> set[str]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,7 +22,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from captioner import shards, storage
 from captioner.errors import TooManyFailures, UserError
 from captioner.tasks import Reference, Task, shared_id
-from pipelines import estimating, jobs
+from pipelines import estimating, jobs, watching
 from pipelines.job import MaxFailures
 from tests.conftest import to_line
 
@@ -241,6 +242,24 @@ def test_a_network_that_fails_for_all_stops_the_job(stub, picture) -> None:
     with pytest.raises(Exception, match="every image fails: ValueError: poisoned"):
         stub.run(poison=66)
     assert not (stub.output / "shards").exists()
+
+
+def test_where_there_is_no_terminal_lines_say_how_far_it_is(stub, capsys) -> None:
+    job = stub.job()
+    with watching.watching(job, later=0.01):
+        storage.create(f"{job.plan}/counts.json", b'{"images": 3000, "shards": {"": 2}}')
+        wait_for(lambda: "0 of 3,000 images\n" in capsys.readouterr().err)
+        storage.create(f"{job.output}/shards/one.jsonl", b"")
+        line = re.compile(r"1,500 of 3,000 images, [\d.]+ a second, 0:\d\d:\d\d left\n")
+        wait_for(lambda: line.search(capsys.readouterr().err))
+
+
+def wait_for(holds: Callable[[], object]) -> None:
+    """Until something holds; for half a minute at most."""
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_store_that_fails_for_all_stops_the_job(stub, picture) -> None:
