@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from captioner.cli.arguments import add_verb, make_absolute, positive
+from captioner.cli.arguments import add_verb, importing, make_absolute, positive
 from captioner.cli.caption import add_model
 
 
@@ -32,7 +32,8 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     command = app.command(models, parsed.captions, parsed.address, parsed.port)
     if parsed.captions:
         captions.check(parsed.captions)
-    from captioner.model import Captioner
+    with importing():
+        from captioner.model import Captioner
 
     Captioner.load(*models, encoder=False).check_encoder_weights()
     sys.stdout.flush()

@@ -15,6 +15,7 @@ from captioner.cli.arguments import (
     add_job,
     add_verb,
     given,
+    importing,
     make_absolute,
     positive,
     printable,
@@ -157,21 +158,22 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
         return _caption_now(parsed)
     if not parsed.output:
         raise UserError("--input needs --output too: where the captions go")
-    from pipelines import checking
-
     if parsed.format in ("vtt", "srt"):
         raise UserError(f"{parsed.format} is of one film; `captioner subtitles` writes a job's")
     if parsed.scenes:
         raise UserError("--scenes is for a film alone; a job takes its frames at --every")
     make_absolute(parsed, "input", "output")
     parsed.model = [*map(storage.absolute, parsed.model)]
-    checking.check_paths(parsed.input, parsed.output)
-    checking.check_sample(parsed.input, parsed.output)
-    from captioner.model import Captioner
-    from captioner.search import SearchOptions
-    from pipelines import caption_images
-    from pipelines.job import JobOptions
+    from captioner.listing import paths
 
+    paths.check(parsed.input, parsed.output)
+    with importing():
+        from captioner.model import Captioner
+        from captioner.search import SearchOptions
+        from pipelines import caption_images, checking
+        from pipelines.job import JobOptions
+
+    checking.check_sample(parsed.input, parsed.output)
     search = given(parsed, SearchOptions)
     captioner = Captioner.load(*parsed.model, search=search, encoder=False)
     say_language(parsed, captioner)
@@ -233,8 +235,9 @@ def _absence(image: str) -> str:
 
 
 def _load_now(parsed: argparse.Namespace) -> Captioner:
-    from captioner.model import Captioner
-    from captioner.search import SearchOptions
+    with importing():
+        from captioner.model import Captioner
+        from captioner.search import SearchOptions
 
     search = given(parsed, SearchOptions)
     # For some images another engine isn't worth compiling the network for.

@@ -37,7 +37,7 @@ from captioner.cli import (
     verify,
     write_back,
 )
-from captioner.cli.arguments import HelpFormatter, Parser, printable, verbs_of
+from captioner.cli.arguments import HelpFormatter, Parser, importing, printable, verbs_of
 from captioner.errors import UserError, guess, in_text
 
 _DESCRIPTION = "Caption images by the folder or bucket, with a model trained on your own captions."
@@ -120,7 +120,8 @@ def _check_others(
     """See that what the verb doesn't know is Beam's."""
     ours = verb._option_string_actions
     if parsed.takes_beam_flags:
-        from pipelines import options
+        with importing():
+            from pipelines import options
 
         options.parse(others, ours)
     else:

@@ -12,6 +12,7 @@ from captioner.cli.arguments import (
     add_job,
     add_verb,
     given,
+    importing,
     make_absolute,
     positive,
     run_job,
@@ -76,19 +77,20 @@ def add_encoder(verb: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
-    from pipelines import checking
-
     if parsed.descriptions and not parsed.captions:
         raise UserError("--descriptions needs --captions")
     make_absolute(parsed, "input", "output", "captions", "splits")
-    checking.check_paths(parsed.input, parsed.output)
+    from captioner.listing import paths
+
+    paths.check(parsed.input, parsed.output)
+    with importing():
+        from captioner import encoders
+        from pipelines import checking, extract_features
+        from pipelines.job import JobOptions
+
     collection = (parsed.captions, parsed.captions_format, parsed.splits)
     if parsed.captions:
         show(str(checking.report_captions(parsed.input, *collection, parsed.every)))
-    from captioner import encoders
-    from pipelines import extract_features
-    from pipelines.job import JobOptions
-
     encoder = encoders.create(
         parsed.encoder,
         parsed.encoder_weights,

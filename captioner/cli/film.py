@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from captioner import storage, videos
-from captioner.cli.arguments import given, tell
+from captioner.cli.arguments import given, importing, tell
 from captioner.cli.caption import say_language
 from captioner.errors import UserError
 from captioner.images import ImageError
@@ -24,8 +24,9 @@ def caption_now(parsed: argparse.Namespace) -> None:
         raise UserError("a film goes alone; --input captions all of a directory")
     if parsed.format not in (None, "jsonl", *SUBTITLES):
         raise UserError(f"a film's captions can't be {parsed.format}; choose jsonl, vtt or srt")
-    from captioner.model import Captioner
-    from captioner.search import SearchOptions
+    with importing():
+        from captioner.model import Captioner
+        from captioner.search import SearchOptions
 
     try:
         with videos.opened(storage.absolute(film)) as opened:

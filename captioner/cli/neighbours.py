@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from captioner.cli.arguments import add_json, add_verb, make_absolute, tell
+from captioner.cli.arguments import add_json, add_verb, importing, make_absolute, tell
 from captioner.cli.similar import add_likeness
 
 
@@ -24,7 +24,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     make_absolute(parsed, "images", "output")
-    from pipelines import find_neighbours
+    with importing():
+        from pipelines import find_neighbours
 
     bounds = (parsed.by, parsed.top, parsed.min_similarity)
     job = find_neighbours.NeighboursJob(parsed.images, parsed.output, *bounds)

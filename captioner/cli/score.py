@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from captioner.cli.arguments import add_verb, given, make_absolute
+from captioner.cli.arguments import add_verb, given, importing, make_absolute
 from captioner.cli.evaluate import add_compared
 
 
@@ -22,7 +22,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     make_absolute(parsed, "captions", "references", "splits", "output")
-    from pipelines import score_captions
+    with importing():
+        from pipelines import score_captions
 
     job = given(parsed, score_captions.ScoreJob)
     print(score_captions.run(job, flags).as_text())

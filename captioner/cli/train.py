@@ -10,6 +10,7 @@ from captioner.cli.arguments import (
     add_json,
     add_verb,
     given,
+    importing,
     make_absolute,
     positive,
     tell,
@@ -200,8 +201,9 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     if bool(parsed.features) == bool(parsed.images) or bool(parsed.images) != bool(parsed.captions):
         raise UserError("give --features; or, to train the encoder too, --images and --captions")
     make_absolute(parsed, "features", "output", "start", "images", "captions")
-    from captioner import training
-    from captioner.training import Pictures, TrainingOptions
+    with importing():
+        from captioner import training
+        from captioner.training import Pictures, TrainingOptions
 
     options = given(parsed, TrainingOptions)
     sizes = {name: getattr(parsed, name) for name in ("units", "layers")}

@@ -9,7 +9,15 @@ import shlex
 from importlib import util
 from typing import TYPE_CHECKING
 
-from captioner.cli.arguments import add_json, add_verb, given, make_absolute, positive, tell
+from captioner.cli.arguments import (
+    add_json,
+    add_verb,
+    given,
+    importing,
+    make_absolute,
+    positive,
+    tell,
+)
 from captioner.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +44,8 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     if not (util.find_spec("keras_tuner") and util.find_spec("sklearn")):
         raise UserError("a search needs KerasTuner: pip install 'captioner[tune]'")
     make_absolute(parsed, "features", "output")
-    from captioner.training import tuning
+    with importing():
+        from captioner.training import tuning
 
     options = given(parsed, tuning.TuningOptions)
     trials = tuning.tune(parsed.features, parsed.output, options)

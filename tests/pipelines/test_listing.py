@@ -17,6 +17,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from captioner import listing
 from captioner.errors import UserError
+from captioner.listing import paths
 from pipelines import checking
 from pipelines.listing import ListImages
 
@@ -64,7 +65,7 @@ def test_archives_among_images(stub, picture: Write, photos: Path) -> None:
         pack(stub.input / name, photos)
     expected = {"top.png"}.union(*(ids_in(a, photos) for a in ("a.tar", "b.tar.gz", "c/d.zip")))
     assert_listed_alike(str(stub.input))
-    checking.check_paths(str(stub.input), str(stub.output))
+    paths.check(str(stub.input), str(stub.output))
     checking.check_sample(str(stub.input), str(stub.output))
 
     images = stub.run()["images"]
@@ -87,7 +88,7 @@ def test_archives_among_images(stub, picture: Write, photos: Path) -> None:
 def test_an_archive_is_an_input(stub, photos: Path, name: str) -> None:
     path = str(pack(stub.input / name, photos))
     assert_listed_alike(path)
-    checking.check_paths(path, str(stub.output))
+    paths.check(path, str(stub.output))
     checking.check_sample(path, str(stub.output))
     stub.run(input=path)
     assert set(stub.results()) == ids_in(name, photos)
@@ -119,7 +120,7 @@ def test_a_list_and_its_directory_are_one(stub, photos: Path) -> None:
     path = photos / "list.jsonl"
     path.write_text("".join(json.dumps({"path": name}) + "\n" for name in [*files, "gone.png"]))
     assert_listed_alike(str(path))
-    checking.check_paths(str(path), str(stub.output))
+    paths.check(str(path), str(stub.output))
     checking.check_sample(str(path), str(stub.output))
     stub.run(input=str(path))
     assert set(stub.results()) == {f"{n}.png" for n in range(7)} | {
@@ -163,21 +164,21 @@ def test_an_output_that_is_a_file_is_refused(stub, picture: Write) -> None:
     picture(stub.input / "a.png")
     stub.output.write_text("mine")
     with pytest.raises(UserError, match="a file; --output is the directory"):
-        checking.check_paths(str(stub.input), str(stub.output))
+        paths.check(str(stub.input), str(stub.output))
 
 
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_a_list_without_images_is_refused(stub, text: str) -> None:
     (stub.input / "list.txt").write_text(text)
     with pytest.raises(UserError, match="names no images"):
-        checking.check_paths(str(stub.input / "list.txt"), str(stub.output))
+        paths.check(str(stub.input / "list.txt"), str(stub.output))
 
 
 def test_a_broken_list_is_refused_before_and_in_the_job(stub) -> None:
     path = stub.input / "list.jsonl"
     path.write_text('"a.png"\n' * 3 + "{\n")
     with pytest.raises(UserError, match="line 4"):
-        checking.check_paths(str(path), str(stub.output))
+        paths.check(str(path), str(stub.output))
     with pytest.raises(Exception, match="line 4"):
         stub.run(input=str(path))
 
@@ -202,7 +203,7 @@ def half_failed(stub, photos: Path, picture: Write) -> Path:
 
 def test_failures_are_tried_again(stub, picture: Write, half_failed: Path, photos: Path) -> None:
     assert_listed_alike(str(half_failed))
-    checking.check_paths(str(half_failed), str(stub.output))
+    paths.check(str(half_failed), str(stub.output))
     checking.check_sample(str(half_failed), str(stub.output))
     images = stub.run(input=str(half_failed))["images"]
     assert (images["seen"], images["done"], images["failed_before"]) == (3, 1, 2)
@@ -261,7 +262,7 @@ def test_where_nothing_failed_there_is_nothing_to_try_again(stub, picture: Write
     picture(stub.input / "a.png")
     stub.run()
     failures = str(stub.output / "failures")
-    checking.check_paths(failures, str(stub.output))
+    paths.check(failures, str(stub.output))
     checking.check_sample(failures, str(stub.output))
     assert stub.run(input=failures, is_partial=True)["images"]["seen"] == 0
 
