@@ -305,7 +305,7 @@ def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: 
 def importing() -> Iterator[None]:
     """Nothing looks for garbage while libraries are imported.
 
-    TensorFlow and Beam leave none, and Python would spend a third of the time with looking.
+    TensorFlow and Beam leave none, and Python would spend a quarter of the time with looking.
     """
     gc.disable()
     try:

@@ -84,7 +84,7 @@ class _Writer:
         self._dry_run = dry_run
         self._lock = threading.Lock()
         self._given: frozenset[int] | None = None
-        self._claims: dict[int, str] = {}
+        self._claimed: set[int] = set()
 
     def write(self, record: CaptionRecord) -> Written:
         """Write a caption, unless it is there."""
@@ -106,7 +106,7 @@ class _Writer:
         others = [text for text in there - {caption} if not self._is_ours(record.id, text)]
         if others and not self._overwrite:
             raise Refused(f"another text is there: {min(others)}")
-        self._claim(self.target.place(record), record.id)
+        self._claim(self.target.place(record))
         if there == {caption}:
             return False
         is_ours = bool(there) and not others
@@ -119,12 +119,12 @@ class _Writer:
                 self._given = _all_given(self._output)
         return hash((id, text)) in self._given
 
-    def _claim(self, place: str, id: str) -> None:
+    def _claim(self, place: str) -> None:
         """See that no other image's caption goes to the same place."""
         with self._lock:
-            first = self._claims.setdefault(hash(place), id)
-        if first != id:
-            raise Refused(f"{place} is where the caption of {first} goes")
+            if hash(place) in self._claimed:
+                raise Refused(f"{place} has the caption of another image")
+            self._claimed.add(hash(place))
 
 
 def _all_given(output: str) -> frozenset[int]:
