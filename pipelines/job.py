@@ -52,7 +52,7 @@ class JobOptions:
     Args:
         batch_size: images the network takes at once.
         engine: what runs the encoder, of `encoders.engines.ENGINES`.
-        shard_size: images a shard, about.
+        shard_size: images a shard at most, about; a small job has smaller ones.
         force: whether what is done is done again.
         dedupe: "content" reads images once more at first, so that those with the same bytes come
             into one shard, where they go through the network once; None leaves it to checksums

@@ -17,6 +17,10 @@ from captioner.tasks import Reference, Task
 from pipelines.job import Job
 from pipelines.mapping import MapInThreads
 
+# A job makes so many shards, if they have so many images.
+_SHARDS = 16
+_LEAST = 32
+
 
 class GroupByContent(beam.PTransform):
     """References (as tuples) whose group is the hash of their bytes: they are read for it."""
@@ -70,10 +74,16 @@ def kind_of(reference: tuple) -> str:
 
 
 def fix_shard_counts(images: dict[str, int], job: Job) -> dict[str, int]:
-    """How many shards each kind gets, written down so that a second attempt agrees."""
+    """How many shards each kind gets, written down so that a second attempt agrees.
+
+    A small job makes smaller shards than it may: of what it does something is to be seen, and is
+    kept when it is stopped, long before its end.
+    """
     file = storage.join(job.plan, "counts.json")
-    counts = {kind: math.ceil(number / job.options.shard_size) for kind, number in images.items()}
-    values = {"images": sum(images.values()), "shards": counts}
+    total = sum(images.values())
+    size = min(job.options.shard_size, max(_LEAST, total // _SHARDS))
+    counts = {kind: math.ceil(number / size) for kind, number in images.items()}
+    values = {"images": total, "shards": counts}
     storage.create(file, json.dumps(values).encode())
     return json.loads(storage.read_bytes(file))["shards"]
 

@@ -219,7 +219,7 @@ def add_every(parser: argparse._ActionsContainer) -> None:
 def add_shard_size(parser: Arguments) -> None:
     """How big finished shards are."""
     parser.add_argument(
-        "--shard-size", type=positive, default=256, metavar="N", help="images a shard"
+        "--shard-size", type=positive, default=256, metavar="N", help="images a shard, at most"
     )
 
 

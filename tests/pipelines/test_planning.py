@@ -109,6 +109,15 @@ def test_what_is_done_again(before: tuple | None, stands: bool) -> None:
     assert deciding.still_holds(Reference("a", "/a", "1:1"), before) is stands
 
 
+@pytest.mark.parametrize(
+    ("images", "shard_size", "shards"),
+    [(10, 256, 1), (250, 256, 8), (1000, 256, 17), (10_000, 256, 40), (250, 4, 63), (1000, 50, 20)],
+)
+def test_a_small_job_has_smaller_shards(stub, images: int, shard_size: int, shards: int) -> None:
+    counts = sharding.fix_shard_counts({"images": images}, stub.job(shard_size=shard_size))
+    assert counts == {"images": shards}
+
+
 def test_the_tally_adds_up() -> None:
     here = Reference("a", "/a", "1:1")
     done = (RUN, "1:1", "", False, "train")
