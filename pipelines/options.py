@@ -47,8 +47,8 @@ def parse(flags: Sequence[str], ours: Iterable[str] = ()) -> PipelineOptions:
 def _check_runner(name: str | None) -> None:
     try:
         create_runner(name or LOCAL_RUNNER)
-    except ValueError as error:
-        raise UserError(f"--runner: {error}") from error
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        raise UserError(f"--runner {name}: {error}") from error
 
 
 def _subclasses(kind: type) -> list[type]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from captioner import storage
+from captioner.errors import UserError
 from pipelines.job import Job
 
 # Seconds from one look to the next: for a terminal's bar, and for a log's lines.
@@ -24,7 +24,7 @@ _SOON, _LATER = 1.0, 60.0
 def watching(job: Job, later: float = _LATER) -> Iterator[None]:
     """Show how far the job has got for the length of a `with` block.
 
-    On a terminal that is a bar; elsewhere a line of standard error now and then.
+    On a terminal that is a bar; elsewhere a line of standard output now and then.
 
     Args:
         later: seconds from one such line to the next.
@@ -39,7 +39,7 @@ def watching(job: Job, later: float = _LATER) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        watcher.join()
+        watcher.join(5.0)  # not for as long as a look at a store that is away may take
 
 
 def _bar(looks: Iterator[tuple[int, int, str]], console: Console) -> None:
@@ -52,7 +52,7 @@ def _bar(looks: Iterator[tuple[int, int, str]], console: Console) -> None:
 
 def _lines(looks: Iterator[tuple[int, int, str]], _: Console) -> None:
     for *_, told in looks:
-        print(told, file=sys.stderr, flush=True)
+        print(told, flush=True)
 
 
 def _looks(job: Job, ended: threading.Event, least: float) -> Iterator[tuple[int, int, str]]:
@@ -62,35 +62,36 @@ def _looks(job: Job, ended: threading.Event, least: float) -> Iterator[tuple[int
         ended: ends it.
         least: seconds from one look to the next.
     """
-    before, planned, pause = _finished(job), None, least
+    before, first, pause = _finished(job), None, least
     while not ended.wait(pause):
         asked = time.monotonic()
         total, shards = _planned(job)
         if shards:
-            planned = planned or asked
             done = int(min(1.0, (_finished(job) - before) / shards) * total)
-            yield done, total, _told(done, total, time.monotonic() - planned)
+            first = first or (done, asked)
+            yield done, total, _told(done, total, done - first[0], asked - first[1])
         # A listing may take long; it must never be what the job's store is busy with.
         pause = max(least, 10 * (time.monotonic() - asked))
 
 
-def _told(done: int, total: int, seconds: float) -> str:
+def _told(done: int, total: int, since: int, seconds: float) -> str:
+    """In words; the pace is that of the images done `since` the first look, `seconds` ago."""
     images = f"{done:,} of {total:,} images"
-    if not done or seconds <= 0:
+    if not since:
         return images
-    left = datetime.timedelta(seconds=round((total - done) * seconds / done))
-    return f"{images}, {done / seconds:.1f} a second, {left} left"
+    left = datetime.timedelta(seconds=round((total - done) * seconds / since))
+    return f"{images}, {since / seconds:.1f} a second, {left} left"
 
 
 def _planned(job: Job) -> tuple[int, int]:
     """Images and shards that the run will make; zeros until that is known."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UserError):
         planned = json.loads(storage.read_bytes(storage.join(job.plan, "counts.json")))
         return planned["images"], sum(planned["shards"].values())
     return 0, 0
 
 
 def _finished(job: Job) -> int:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UserError):
         return sum(1 for _ in storage.walk(storage.join(job.output, "shards")))
     return 0

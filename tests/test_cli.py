@@ -158,9 +158,11 @@ def test_numbers_that_make_no_sense_are_refused(capsys, images, tmp_path) -> Non
 
 def test_a_runner_that_beam_does_not_know_is_refused(capsys, images, tmp_path) -> None:
     arguments = ("extract", "--input", images, "--output", tmp_path / "out")
-    assert "--runner: Unexpected pipeline runner: Foo" in _refused(
+    assert "--runner Foo: Unexpected pipeline runner: Foo" in _refused(
         capsys, *arguments, "--runner", "Foo"
     )
+    for name in ("no.such.Runner", "os.path", "../x"):
+        assert f"--runner {name}: " in _refused(capsys, *arguments, "--runner", name)
 
 
 def test_one_image_is_no_input(capsys, images, tmp_path) -> None:

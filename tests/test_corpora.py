@@ -353,13 +353,25 @@ def test_descriptions_keep_a_languages_own_words(tmp_path: Path) -> None:
         '{"id": "2.jpg", "caption": null}',
         '{"id": "2.jpg", "captions": "one"}',
         '["2.jpg", "one"]',
-        '{"id": "2.jpg", "caption": "half an emoji \\ud83d"}',
-        '{"id": "\\uDE00.jpg", "caption": "half an emoji"}',
     ],
 )
 def test_a_line_that_is_no_record(tmp_path: Path, line: str) -> None:
     captions = written(tmp_path, "c", '{"id": "1.jpg", "caption": "one"}\n' + line)
     assert f"{captions}, line 2" in complaint(captions)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id": "2.jpg", "caption": "half an emoji \\ud83d"}',
+        '{"id": "\\uDE00.jpg", "caption": "half an emoji"}',
+    ],
+)
+def test_half_an_emoji_is_no_text(tmp_path: Path, line: str) -> None:
+    captions = written(tmp_path, "c", '{"id": "1.jpg", "caption": "one", "by": "\\ud83d"}\n')
+    assert read(captions)["1.jpg"].captions == ("one",)
+    captions = written(tmp_path, "c", line)
+    assert f"{captions}: of '" in complaint(captions)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -173,6 +173,15 @@ def test_images_that_differ_in_their_ending_only_have_one_text(tmp_path: Path, s
     assert text in ("one.jpg\n", "one.png\n")
 
 
+def test_an_image_under_two_names_has_one_text(tmp_path: Path, said) -> None:
+    image = noise(tmp_path / "one.jpg")
+    records = [record(name, "a dog", str(image)) for name in ("one.jpg", "photos/one.jpg")]
+    write_captions(tmp_path / "out", records)
+    flags = ("--below", tmp_path)
+    assert "1 captions written, 1 there already" in said(tmp_path / "out", *flags)
+    assert "0 captions written, 2 there already" in said(tmp_path / "out", *flags)
+
+
 def test_where_an_image_is_gone_there_is_no_text(job: CaptionJob, said) -> None:
     (job.input / "c/d.png").unlink()
     (job.input / "c").rmdir()

@@ -67,6 +67,7 @@ def read(
     tagged: dict[str, list[tuple[str, str]]] = defaultdict(list)
     stated: dict[str, set[str]] = defaultdict(set)
     for row in filter(attrgetter("captions"), _rows(captions, captions_format)):
+        _check_text(row, captions)
         tagged[row.id].extend((caption, row.language) for caption in row.captions)
         if split := split_name(row.split, captions):
             stated[row.id].add(split)
@@ -78,6 +79,14 @@ def read(
     elif not stated:
         stated = {id: {split_of(id)} for id in tagged}
     return (_image(id, found, stated.get(id, ())) for id, found in tagged.items())
+
+
+def _check_text(row: Row, uri: str) -> None:
+    """JSON can hold what is no text: half an emoji, as cutting UTF-16 leaves it."""
+    try:
+        "".join((row.id, *row.captions)).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{uri}: of {row.id!r}: isn't Unicode text: {error}") from None
 
 
 def _rows(uri: str, captions_format: str | None) -> Iterable[Row]:

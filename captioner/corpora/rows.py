@@ -71,15 +71,10 @@ def parse_json(text: str, uri: str, first_line: int = 1) -> Any:
     """The JSON value of `text`, which starts at line `first_line` of the file.
 
     Raises:
-        UserError: it isn't JSON, or has what is no character, as half of an emoji.
+        UserError: it isn't JSON.
     """
     try:
-        value = json.loads(text)
-        if "\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode()
-        return value
-    except UnicodeEncodeError as error:
-        raise mistake(uri, first_line, f"isn't Unicode text: {error}") from None
+        return json.loads(text)
     except ValueError as error:
         line = first_line + getattr(error, "lineno", 1) - 1
         raise mistake(uri, line, f"isn't JSON: {getattr(error, 'msg', error)}") from None

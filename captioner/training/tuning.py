@@ -83,9 +83,10 @@ def tune(
         The trials, best first.
 
     Raises:
-        UserError: there is nothing to train on or to score; or `output` is remote, or has another
-            search in it; or all trials diverged.
+        UserError: the seed is none; there is nothing to train on or to score; `output` is remote,
+            or has another search in it; or all trials diverged.
     """
+    TrainingOptions(seed=options.seed)  # which refuses what is none
     if "://" in output:
         raise UserError(f"{output}: a search is kept on this machine; name a local directory")
     dataset = FeatureDataset.load(features)

@@ -84,7 +84,7 @@ class _Writer:
         self._dry_run = dry_run
         self._lock = threading.Lock()
         self._given: frozenset[int] | None = None
-        self._claimed: set[int] = set()
+        self._claimed: dict[int, int] = {}
 
     def write(self, record: CaptionRecord) -> Written:
         """Write a caption, unless it is there."""
@@ -106,8 +106,8 @@ class _Writer:
         others = [text for text in there - {caption} if not self._is_ours(record.id, text)]
         if others and not self._overwrite:
             raise Refused(f"another text is there: {min(others)}")
-        self._claim(self.target.place(record))
-        if there == {caption}:
+        is_first = self._claim(self.target.place(record), caption)
+        if there == {caption} or not is_first:
             return False
         is_ours = bool(there) and not others
         self.target.write(record, not there, is_ours, self._dry_run)
@@ -119,12 +119,14 @@ class _Writer:
                 self._given = _all_given(self._output)
         return hash((id, text)) in self._given
 
-    def _claim(self, place: str) -> None:
-        """See that no other image's caption goes to the same place."""
+    def _claim(self, place: str, caption: str) -> bool:
+        """Whether no image before went to that place; one with another caption must not have."""
         with self._lock:
-            if hash(place) in self._claimed:
-                raise Refused(f"{place} has the caption of another image")
-            self._claimed.add(hash(place))
+            before = self._claimed.get(hash(place))
+            self._claimed.setdefault(hash(place), hash(caption))
+        if before not in (None, hash(caption)):
+            raise Refused(f"{place} has the caption of another image")
+        return before is None
 
 
 def _all_given(output: str) -> frozenset[int]:

@@ -83,8 +83,8 @@ def test_the_crontab_captions_what_is_new(
     assert (first.returncode, first.stdout, first.stderr) == (0, "", "")  # cron would mail it
     picture(tmp_path / "photos/new.png")
     assert _as_cron(night).returncode == 0
-    done = [line.split(" done now")[0] for line in Path(night["LOG"]).read_text().splitlines()]
-    assert [line for line in done if "images" in line] == ["3 images: 3", "4 images: 1"]
+    lines = [line.split(" done now") for line in Path(night["LOG"]).read_text().splitlines()]
+    assert [line[0] for line in lines if line[1:]] == ["3 images: 3", "4 images: 1"]
     ids = {record.id for record in captions.read(night["OUTPUT"])}
     assert ids == {"0.png", "1.png", "2.png", "new.png"}
 

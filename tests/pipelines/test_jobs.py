@@ -246,12 +246,14 @@ def test_a_network_that_fails_for_all_stops_the_job(stub, picture) -> None:
 
 def test_where_there_is_no_terminal_lines_say_how_far_it_is(stub, capsys) -> None:
     job = stub.job()
+    storage.create(f"{job.output}/shards/earlier.jsonl", b"")
     with watching.watching(job, later=0.01):
-        storage.create(f"{job.plan}/counts.json", b'{"images": 3000, "shards": {"": 2}}')
-        wait_for(lambda: "0 of 3,000 images\n" in capsys.readouterr().err)
         storage.create(f"{job.output}/shards/one.jsonl", b"")
-        line = re.compile(r"1,500 of 3,000 images, [\d.]+ a second, 0:\d\d:\d\d left\n")
-        wait_for(lambda: line.search(capsys.readouterr().err))
+        storage.create(f"{job.plan}/counts.json", b'{"images": 3000, "shards": {"": 3}}')
+        wait_for(lambda: "1,000 of 3,000 images\n" in capsys.readouterr().out)
+        storage.create(f"{job.output}/shards/two.jsonl", b"")
+        line = re.compile(r"2,000 of 3,000 images, [\d.]+ a second, 0:\d\d:\d\d left\n")
+        wait_for(lambda: line.search(capsys.readouterr().out))
 
 
 def wait_for(holds: Callable[[], object]) -> None:
