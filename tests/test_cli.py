@@ -152,7 +152,9 @@ def test_numbers_that_make_no_sense_are_refused(capsys, images, tmp_path) -> Non
     refused = "argument --shard-size: '0' isn't a whole number from 1 (see "
     assert refused in _refused(capsys, *arguments, "--shard-size", 0)
     assert "isn't a whole number from 1" in _refused(capsys, *arguments, "--image-size=many")
-    assert "isn't a number from 0.01 to 1e+06" in _refused(capsys, *arguments, "--every", 0)
+    assert "isn't a number of seconds from 0.01 to 1,000,000" in _refused(
+        capsys, *arguments, "--every", 0
+    )
     assert "--max-failures" in _refused(capsys, *arguments, "--max-failures=101%")
 
 

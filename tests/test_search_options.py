@@ -303,6 +303,7 @@ def test_images_that_can_not_be_read_cost_no_other_its_caption(models, images, t
     assert written["failed"][1]["image"] == text
 
 
+@pytest.mark.usefixtures("s3_bucket")  # a process has one client, with the credentials there are
 def test_where_no_image_is_there_no_model_is_loaded(images, tmp_path, capsys):
     no_bucket = "s3://x/y.jpg"  # its name is too short
     assert cli.main(["caption", images[1], no_bucket, "--model", str(tmp_path)]) == 2

@@ -86,19 +86,22 @@ class Parser(argparse.ArgumentParser):
 
 def positive(text: str) -> int:
     """A whole number from 1, for argparse."""
-    return int(within(text, 1, math.inf, int))
+    return int(within(text, 1, math.inf, "a whole number", int))
 
 
 def seconds(text: str) -> float:
     """Seconds from a hundredth on, for argparse."""
-    return within(text, 0.01, 1e6)
+    return within(text, 0.01, 1e6, "a number of seconds")
 
 
-def within(text: str, least: float, most: float, kind: type = float) -> float:
+def within(
+    text: str, least: float, most: float, name: str = "a number", kind: type = float
+) -> float:
     """A number between two bounds, for argparse.
 
     Args:
-        kind: `float`, or `int` for a whole number.
+        name: what it is called where it is none.
+        kind: `float`, or `int`.
 
     Raises:
         argparse.ArgumentTypeError: it is none.
@@ -109,8 +112,7 @@ def within(text: str, least: float, most: float, kind: type = float) -> float:
             return number
     except ValueError:
         pass
-    name = "a whole number" if kind is int else "a number"
-    bounds = f"from {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
+    bounds = f"from {least:g}" + (f" to {most:,.0f}" if math.isfinite(most) else "")
     raise argparse.ArgumentTypeError(f"{text!r} isn't {name} {bounds}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from captioner.errors import UserError
 from captioner.training.progress import FIGURES
 
-_SHARES = ("dropout", "warmup", "label_smoothing", "averaging")
+_SHARES = ("dropout", "label_smoothing", "averaging")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,8 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name in _SHARES:
             self._check(name, 0 <= getattr(self, name) < 1, "a share: from 0, and less than 1")
-        self._check("word_dropout", 0 <= self.word_dropout <= 1, "a share: from 0 to 1")
+        for name in ("word_dropout", "warmup"):
+            self._check(name, 0 <= getattr(self, name) <= 1, "a share: from 0 to 1")
         for name in ("temperature", "clip_norm"):
             self._check(name, getattr(self, name) > 0, "more than 0")
         self._check(
