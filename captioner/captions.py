@@ -87,10 +87,7 @@ class CaptionRecord:
     def to_line(self) -> str:
         """The record as one line of JSON."""
         values = dataclasses.asdict(self)
-        values["candidates"] = [
-            {"caption": caption, "log_probability": log_probability}
-            for caption, log_probability in self.candidates
-        ]
+        values["candidates"] = [said(*candidate) for candidate in self.candidates]
         return _line({"schema": FORMAT, **_without_none(values)})
 
     @classmethod
@@ -102,6 +99,11 @@ class CaptionRecord:
         candidates = values.pop("candidates")
         pairs = tuple((found["caption"], found["log_probability"]) for found in candidates)
         return cls(candidates=pairs, **values)
+
+
+def said(caption: str, log_probability: float) -> dict[str, Any]:
+    """A caption, or a candidate, and how probable it is, by the names that a record has."""
+    return {"caption": caption, "log_probability": log_probability}
 
 
 class _GzipSpool(gzip.GzipFile):

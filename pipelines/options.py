@@ -39,14 +39,15 @@ def parse(flags: Sequence[str], ours: Iterable[str] = ()) -> PipelineOptions:
         raise UserError(
             f"unknown {kind}: {unknown[0]}{hint} (see the verb's --help, or Beam's own flags)"
         )
+    if not known.runner:
+        return PipelineOptions([*flags, f"--runner={LOCAL_RUNNER}"])
     _check_runner(known.runner)
-    runner = [] if known.runner else [f"--runner={LOCAL_RUNNER}"]
-    return PipelineOptions([*flags, *runner])
+    return PipelineOptions([*flags])
 
 
-def _check_runner(name: str | None) -> None:
+def _check_runner(name: str) -> None:
     try:
-        create_runner(name or LOCAL_RUNNER)
+        create_runner(name)
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         raise UserError(f"--runner {name}: {error}") from error
 

@@ -54,6 +54,14 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
     raise AssertionError("the server did not come up")
 
 
+def wait_until(is_so: Callable[[], object], seconds: float = 300) -> None:
+    """Wait for something that must come to be."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it did not come to be"
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="session")
 def s3_bucket() -> Iterator[str]:
     """A bucket in a local S3."""

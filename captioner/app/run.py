@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow
 from pyarrow import compute
 
-from captioner import captions, corpora, storage
+from captioner import captions, storage
 from captioner.captions import CaptionRecord
 from captioner.errors import UserError
 from captioner.reporting.survey import confidence, failures
@@ -142,7 +142,7 @@ class Run:
 
 def _rows(output: str, newest: dict[str, str]) -> Iterator[dict[str, Any]]:
     for record in captions.standing(output, newest):
-        yield _row(record, record.caption, "", _sure(record), newest)
+        yield _row(record, record.caption, "", confidence(record), newest)
     for failure in failures(output, newest):
         yield _row(failure, failure.message, failure.reason, 0.0, newest)
 
@@ -154,11 +154,6 @@ def _row(
     # A name may hold what no encoding has.
     texts = {name: text.encode(errors="backslashreplace").decode() for name, text in found.items()}
     return {**texts, "sure": sure, "task": newest[of.id]}
-
-
-def _sure(record: CaptionRecord) -> float:
-    words = corpora.words(record.caption, record.language)
-    return confidence(record.log_probability, len(words))
 
 
 def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[pyarrow.RecordBatch]:

@@ -271,12 +271,10 @@ def _tell_now(parsed: argparse.Namespace, outcomes: Sequence[tuple[str, Caption 
 
 def _as_record(caption: Caption) -> dict[str, Any]:
     """A caption as a job's records have it."""
-    candidates = [_said(*candidate) for candidate in caption.candidates]
-    return {**_said(caption.text, caption.log_probability), "candidates": candidates}
+    from captioner.captions import said
 
-
-def _said(caption: str, log_probability: float) -> dict[str, Any]:
-    return {"caption": caption, "log_probability": log_probability}
+    candidates = [said(*candidate) for candidate in caption.candidates]
+    return {**said(caption.text, caption.log_probability), "candidates": candidates}
 
 
 def _refuse(problems: Sequence[str], images: int) -> NoReturn:

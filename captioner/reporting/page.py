@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from captioner import corpora
 from captioner.captions import CaptionRecord
 from captioner.reporting.elements import (
     bar,
@@ -122,7 +121,6 @@ def _figures(records: Iterable[CaptionRecord], pictures: dict[str, str]) -> list
 
 
 def _figure(record: CaptionRecord, picture: str | None) -> Element:
-    words = corpora.words(record.caption, record.language)
-    sure = f"confidence {confidence(record.log_probability, len(words)):.0%} per word"
+    sure = f"confidence {confidence(record):.0%} per word"
     told = [named(record.caption), element("small", named(record.id)), element("small", sure)]
     return figure(picture, record.caption, *told)

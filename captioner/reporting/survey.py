@@ -87,7 +87,7 @@ def survey(output: str) -> Survey:
         found.words.update(words)
         found.texts[record.caption] += 1
         drawn.offer(record)
-        unsure.offer(confidence(record.log_probability, len(words)), record)
+        unsure.offer(_per_word(record.log_probability, len(words)), record)
     found.sample, found.least_sure = drawn.records(), unsure.records()
     for failure in failures(output, newest):
         found.failed[failure.reason] += 1
@@ -119,9 +119,13 @@ class Smallest:
         return [record for *_, record in sorted(self._heap, reverse=True)]
 
 
-def confidence(log_probability: float, words: int) -> float:
+def confidence(record: CaptionRecord) -> float:
     """The geometric mean of the probabilities of a caption's words and its end."""
-    return math.exp(min(log_probability / (words + 1), 0.0))
+    return _per_word(record.log_probability, len(corpora.words(record.caption, record.language)))
+
+
+def _per_word(log_probability: float, words: int) -> float:
+    return math.exp(min(log_probability / (words + 1), 0.0))  # its end is a word too
 
 
 class Drawn:

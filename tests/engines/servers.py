@@ -8,14 +8,13 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from pipelines import spark
-from tests.conftest import ENGINES, free_port, wait_for
+from tests.conftest import ENGINES, free_port, wait_for, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -183,11 +182,3 @@ def _cluster(directory: Path, port: int) -> Iterator[tuple[str, list[str]]]:
 
 def _logged(directory: Path) -> str:
     return (directory / "cluster.log").read_text(errors="replace")
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 300) -> None:
-    """Wait for something that must come to be."""
-    until = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < until, "it did not come to be"
-        time.sleep(0.1)

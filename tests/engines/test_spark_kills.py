@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from captioner import shards
+from tests.conftest import wait_until
 from tests.engines.conftest import LOCAL, Material, captions_of, failures, manifest
-from tests.engines.servers import Engine, wait_until
+from tests.engines.servers import Engine
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 

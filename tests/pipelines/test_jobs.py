@@ -24,7 +24,7 @@ from captioner.errors import TooManyFailures, UserError
 from captioner.tasks import Reference, Task, shared_id
 from pipelines import estimating, jobs, watching
 from pipelines.job import MaxFailures
-from tests.conftest import to_line
+from tests.conftest import to_line, wait_until
 
 
 def _fill(stub, picture: Callable[..., Path], count: int) -> set[str]:
@@ -250,18 +250,10 @@ def test_where_there_is_no_terminal_lines_say_how_far_it_is(stub, capsys) -> Non
     with watching.watching(job, later=0.01):
         storage.create(f"{job.output}/shards/one.jsonl", b"")
         storage.create(f"{job.plan}/counts.json", b'{"images": 3000, "shards": {"": 3}}')
-        wait_for(lambda: "1,000 of 3,000 images\n" in capsys.readouterr().out)
+        wait_until(lambda: "1,000 of 3,000 images\n" in capsys.readouterr().out, 30)
         storage.create(f"{job.output}/shards/two.jsonl", b"")
         line = re.compile(r"2,000 of 3,000 images, [\d.]+ a second, 0:\d\d:\d\d left\n")
-        wait_for(lambda: line.search(capsys.readouterr().out))
-
-
-def wait_for(holds: Callable[[], object]) -> None:
-    """Until something holds; for half a minute at most."""
-    until = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+        wait_until(lambda: line.search(capsys.readouterr().out), 30)
 
 
 def test_a_store_that_fails_for_all_stops_the_job(stub, picture) -> None:
