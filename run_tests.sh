@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# All the tests.
+# The tests.
 #
 #     ./run_tests.sh                     the fast ones: ten minutes on two cores, no network
-#     ./run_tests.sh --slow              those that take longer too, among them the whole job and, where they are, real photos
+#     ./run_tests.sh --slow              those that take longer, among them the whole job and, where they are, real photos
 #     ./run_tests.sh --engines [NAME…]   those on real engines and servers, which are installed first: see scripts/engines.sh
 #     ./run_tests.sh ARGUMENT…           any other arguments go to pytest
 set -euo pipefail
@@ -15,12 +15,12 @@ case "${1:-}" in
         scripts/engines.sh "$@"
         exec python -m pytest -m engines
         ;;
-    "" | --slow)
+    --slow) exec python -m pytest --durations 20 -m "slow and not engines" ;;
+    "")
         ruff check .
         ruff format --check .
-        # A file's tests stay together, as they share what they made. Slow ones want the machine to themselves.
-        python -m pytest --numprocesses 2 --dist loadfile --durations 20
-        [ -z "${1:-}" ] || python -m pytest --durations 20 -m "slow and not engines"
+        # A file's tests stay together, as they share what they made.
+        exec python -m pytest --numprocesses 2 --dist loadfile --durations 20
         ;;
     *) exec python -m pytest "$@" ;;
 esac

@@ -32,6 +32,21 @@ from tests.local_google import LocalGoogle
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
+_BEGUN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "skip tests that would begin after so many minutes"
+    parser.addoption("--minutes", type=float, metavar="N", help=help)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = item.config.getoption("--minutes")
+    if minutes is not None and time.monotonic() > _BEGUN + 60 * minutes:
+        pytest.skip(f"no time left: {minutes:g} minutes are over")
+
+
 # Where scripts/engines.sh installs engines and servers.
 ENGINES = Path(os.environ.get("CAPTIONER_ENGINES", Path(__file__).parents[1] / ".engines"))
 
