@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from captioner import cli
 from captioner.compacting import compact
@@ -21,15 +23,22 @@ def found(output: Path) -> set[tuple[str, str]]:
     return {(problem.file, problem.kind) for problem in verify(str(output)).problems}
 
 
-@pytest.fixture
-def captioned(tmp_path: Path, picture) -> Path:
-    """The output of a caption job over four images, one of which failed: a single shard."""
-    job = CaptionJob(tmp_path)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a caption job over four images, one of which failed, has run: a single shard."""
+    job = CaptionJob(tmp_path_factory.mktemp("job"))
     for number in range(3):
-        picture(job.input / f"{number}.png")
+        Image.new("RGB", (12, 8), (number, 0, 0)).save(job.input / f"{number}.png")
     (job.input / "empty.png").touch()
     job.run()
-    return job.output
+    return job.input.parent
+
+
+@pytest.fixture
+def captioned(finished: Path, tmp_path: Path) -> Path:
+    """Its output, a copy."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "out"
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import shutil
 from collections.abc import Sequence
 from importlib import util
+from typing import Any
 
 
 def meteor(
@@ -24,21 +27,30 @@ def meteor(
         The score; None where Java or pycocoevalcap (the extra ``[meteor]``) is missing, where Java
         doesn't run, and where there is nothing to score.
     """
-    if not candidates or not shutil.which("java") or not util.find_spec("pycocoevalcap"):
+    java = shutil.which("java")
+    if not candidates or not java or not util.find_spec("pycocoevalcap"):
         return None
-    from pycocoevalcap.meteor.meteor import Meteor
-
     numbered = range(len(candidates))
-    program = Meteor()
+    program = _program(java)
     try:
         score, _ = program.compute_score(
             {number: [" ".join(words) for words in references[number]] for number in numbered},
             {number: [" ".join(candidates[number])] for number in numbered},
         )
     except (OSError, ValueError):  # it ended without an answer, as Java without memory does
+        _program.cache_clear()
         # Deleting it would wait for its lock, and complain about its pipe.
         program.lock.release()
         with contextlib.suppress(OSError):
             program.meteor_p.stdin.close()
         return None
     return score
+
+
+@functools.cache
+def _program(java: str) -> Any:
+    """METEOR, running by the Java on PATH: what it knows of English takes it seconds to read."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    atexit.register(_program.cache_clear)
+    return Meteor()
