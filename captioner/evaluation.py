@@ -13,6 +13,7 @@ from captioner import captions, corpora, scoring, shards
 from captioner.corpora import CaptionedImage, scenes
 from captioner.errors import UserError
 from captioner.scoring import Bleu
+from captioner.wording import counted
 
 FORMAT = 1
 
@@ -113,9 +114,9 @@ class Scores:
         of = "all splits" if self.split == ALL else f"the split '{self.split}'"
         meteor = "" if self.meteor is None else f", METEOR {self.meteor:.3f}"
         lines = [
-            f"{self.images} images of {of}: {bleu}, "
+            f"{counted(self.images, 'image')} of {of}: {bleu}, "
             f"ROUGE-L {self.rouge_l:.3f}, CIDEr-D {self.cider_d:.3f}{meteor}",
-            f"{self.vocabulary_used} different words, {self.mean_length:.1f} a caption; "
+            f"{counted(self.vocabulary_used, 'different word')}, {self.mean_length:.1f} a caption; "
             f"{self.distinct:.0%} of the captions are distinct",
         ]
         if self.copied is not None:
@@ -154,7 +155,7 @@ class Evaluation:
             for found in self.sample(show)
         ]
         if self.others:
-            lines.append(f"{self.others} images of other splits are left out (see --split)")
+            lines.append(f"left out: {counted(self.others, 'image')} of other splits (see --split)")
         return "\n".join([*lines, self.scores.as_text()])
 
     def _mark(self, found: Comparison) -> str:

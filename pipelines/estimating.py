@@ -25,6 +25,7 @@ from captioner import storage, videos
 from captioner.images import ImageError
 from captioner.shards import Summary
 from captioner.tasks import Reference, Task
+from captioner.wording import counted
 from pipelines import options
 from pipelines.frames import film_of
 from pipelines.inference import LoadedWhenNeeded
@@ -71,7 +72,7 @@ class Estimate:
         """
         counts = {name: self.tally.get(name, 0) for name in ("skipped", "failed_before", "absent")}
         lines = [
-            f"{self.to_do:,} images to do; {counts['skipped']:,} done before, "
+            f"{counted(self.to_do, 'image')} to do; {counts['skipped']:,} done before, "
             f"{counts['failed_before']:,} failed before, {counts['absent']:,} no longer there"
         ]
         if self.sample:

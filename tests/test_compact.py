@@ -205,7 +205,7 @@ def test_the_command(tmp_path: Path, picture, capsys) -> None:
     target = tmp_path / "new"
     arguments = ["compact", str(job.output), str(target), "--format", "parquet"]
     assert cli.main(arguments) == 0
-    assert f"9 results and 2 failures are in 1 shards in {target}" in capsys.readouterr().out
+    assert f"9 results and 2 failures are in 1 shard in {target}" in capsys.readouterr().out
     manifest = json.loads(next((target / "runs").iterdir()).read_text())
     assert manifest["asked"]["verb"] == "compact"
     assert manifest.keys() == job.run().keys()

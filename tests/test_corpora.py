@@ -609,7 +609,7 @@ def test_the_report_as_text() -> None:
 
 def test_a_report_of_nothing_amiss_is_one_line() -> None:
     report = corpora.report(["1.jpg"], [image("1.jpg", split="dev")])
-    assert str(report) == "1 images with 1 captions: dev 1"
+    assert str(report) == "1 image with 1 caption: dev 1"
 
 
 # Descriptions

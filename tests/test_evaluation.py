@@ -133,7 +133,7 @@ def test_the_command_prints_captions_and_scores_and_writes_them(tmp_path: Path, 
     flags = ("--captions", output, "--references", file, "--json", target)
     assert run("evaluate", *flags, "--show", 2) == 0
     *shown, others, scores, variety, failed = capsys.readouterr().out.splitlines()
-    assert others.endswith("images of other splits are left out (see --split)")
+    assert others == "left out: 1 image of other splits (see --split)"
     assert len(shown) == 2 * 3
     assert scores == (
         "6 images of the split 'test': BLEU-1 0.434, BLEU-2 0.399, BLEU-3 0.334, BLEU-4 0.303, "

@@ -143,7 +143,7 @@ def test_captions_in_another_language_make_images_new(work: Path, tmp_path: Path
         *("--captions", tmp_path / "captions.jsonl", "--encoder", "mobilenetv2"),
         *("--encoder-weights", "none", "--encoder-layer", "Conv1_relu", "--image-size", 32),
     )
-    assert "1 images to do; 63 done before" in capsys.readouterr().out
+    assert "1 image to do; 63 done before" in capsys.readouterr().out
 
 
 def test_what_a_caption_begins_with_is_never_hidden() -> None:

@@ -184,7 +184,7 @@ def test_a_shard_that_was_done_anew_is_superseded_and_no_problem(features: Featu
     features.run()
     report = verify(str(features.output))
     assert (report.problems, report.superseded, report.leftovers) == ([], 1, 0)
-    assert str(report).endswith("well (1 shards that are gone and were done anew, harmless)")
+    assert str(report).endswith("well (1 shard gone and done anew, harmless)")
 
 
 def test_a_shard_is_missing_while_any_of_its_images_has_no_newer_outcome(
@@ -297,18 +297,18 @@ def test_what_killed_attempts_left_is_counted_and_no_problem(captioned: Path) ->
             (captioned / directory / name).write_text("half of i")
     report = verify(str(captioned))
     assert (report.problems, report.leftovers) == ([], 4)
-    assert "4 files that killed attempts left" in str(report)
+    assert "4 files left by killed attempts" in str(report)
 
 
 def test_the_command_ends_with_4_if_there_is_a_problem(captioned: Path, tmp_path, capsys) -> None:
     assert cli.main(["verify", str(captioned)]) == 0
-    assert "1 shards with 3 results and 1 failures: all is well" in capsys.readouterr().out
+    assert "1 shard with 3 results and 1 failure: all is well" in capsys.readouterr().out
     index = only(captioned, "index")
     index.unlink()
     assert cli.main(["verify", str(captioned)]) == 4
     said = capsys.readouterr()
     assert f"index/{index.name}: missing: " in said.out
-    assert said.err == f"error: {captioned}: 1 problems, named above\n"
+    assert said.err == f"error: {captioned}: 1 problem, named above\n"
     assert cli.main(["verify", str(tmp_path / "in")]) == 2
 
 

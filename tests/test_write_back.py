@@ -146,9 +146,9 @@ def test_another_text_stays_unless_it_may_be_overwritten(job: CaptionJob, said) 
     (job.input / "b.txt").write_bytes(b"\xff\xfe no text")
     shown = said(job.output, status=4)
     assert "a.png: another text is there: what I say myself" in shown
-    assert "b.png: " in shown and "1 captions written" in shown
+    assert "b.png: " in shown and "1 caption written" in shown
     assert (job.input / "a.txt").read_text() == "what I say myself\n"
-    assert "1 captions written, 1 there already, 1 can't" in said(
+    assert "1 caption written, 1 there already, 1 can't" in said(
         job.output, "--overwrite", status=4
     )
     assert (job.input / "a.txt").read_text() == job.results()["a.png"] + "\n"
@@ -159,7 +159,7 @@ def test_what_an_earlier_run_said_is_replaced(job: CaptionJob, said, picture) ->
     said(job.output)
     picture(job.input / "a.png")
     job.run()
-    assert "1 captions written, 2 there already, 0 can't" in said(job.output)
+    assert "1 caption written, 2 there already, 0 can't" in said(job.output)
     assert (job.input / "a.txt").read_text() == job.results()["a.png"] + "\n"
 
 
@@ -167,8 +167,8 @@ def test_images_that_differ_in_their_ending_only_have_one_text(tmp_path: Path, s
     images = [noise(tmp_path / name) for name in ("one.jpg", "one.png")]
     write_captions(tmp_path / "out", [record(path.name, path.name, str(path)) for path in images])
     flags = ("--below", tmp_path, "--overwrite")
-    assert "1 captions would be written" in said(tmp_path / "out", *flags, "--dry-run", status=4)
-    assert "1 captions written" in said(tmp_path / "out", *flags, status=4)
+    assert "1 caption would be written" in said(tmp_path / "out", *flags, "--dry-run", status=4)
+    assert "1 caption written" in said(tmp_path / "out", *flags, status=4)
     text = (tmp_path / "one.txt").read_text()
     assert text in ("one.jpg\n", "one.png\n")
 
@@ -178,7 +178,7 @@ def test_an_image_under_two_names_has_one_text(tmp_path: Path, said) -> None:
     records = [record(name, "a dog", str(image)) for name in ("one.jpg", "photos/one.jpg")]
     write_captions(tmp_path / "out", records)
     flags = ("--below", tmp_path)
-    assert "1 captions written, 1 there already" in said(tmp_path / "out", *flags)
+    assert "1 caption written, 1 there already" in said(tmp_path / "out", *flags)
     assert "0 captions written, 2 there already" in said(tmp_path / "out", *flags)
 
 
@@ -246,7 +246,7 @@ def test_texts_beside_images_in_a_bucket(s3_bucket: str, tmp_path: Path, said) -
     storage.create(f"{place}/photo.jpg", image)
     write_captions(tmp_path / "out", [record("photo.jpg", "a dog", f"{place}/photo.jpg")])
     assert "isn't below" in said(tmp_path / "out", status=4)
-    assert "1 captions written" in said(tmp_path / "out", "--below", place)
+    assert "1 caption written" in said(tmp_path / "out", "--below", place)
     assert storage.read_bytes(f"{place}/photo.txt") == b"a dog\n"
     assert "0 captions written, 1 there already" in said(tmp_path / "out", "--below", place)
 
@@ -258,7 +258,7 @@ def test_a_description_leaves_every_pixel(tmp_path: Path, said, name: str) -> No
     image.chmod(0o640)
     before = frames(image)
     output = captioned(tmp_path, [image])
-    assert "1 captions written" in said(output, "--into", "image")
+    assert "1 caption written" in said(output, "--into", "image")
     assert descriptions(image) == {'lang="x-default"': "a dog", 'lang="en"': "a dog"}
     assert frames(image) == before
     with Image.open(image) as opened:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from captioner import storage
 from captioner.errors import TooManyFailures, UserError, guess
+from captioner.wording import counted
 from pipelines.job import MaxFailures
 
 if TYPE_CHECKING:
@@ -350,8 +351,9 @@ def print_run(manifest: dict[str, Any], output: str, made: str) -> None:
     images = manifest["images"]
     failed = sum(images["failed"].values())
     print(
-        f"{images['seen']} images: {images['done']} done now, {images['skipped']} done before, "
-        f"{failed} failed now, {images['failed_before']} failed before "
+        f"{counted(images['seen'], 'image')}: {images['done']:,} done now, "
+        f"{images['skipped']:,} done before, {failed:,} failed now, "
+        f"{images['failed_before']:,} failed before "
         f"({_pace(manifest)})"
     )
     for reason, number in images["failed"].items():

@@ -13,6 +13,7 @@ from captioner.cli.arguments import (
     make_absolute,
     tell,
 )
+from captioner.wording import counted
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -40,7 +41,8 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     )
     images = manifest["images"]
     print(
-        f"{images['done']} results and {sum(images['failed'].values())} failures are in "
-        f"{len(manifest['shards'])} shards in {parsed.target}"
+        f"{counted(images['done'], 'result')} and "
+        f"{counted(sum(images['failed'].values()), 'failure')} are in "
+        f"{counted(len(manifest['shards']), 'shard')} in {parsed.target}"
     )
     tell(parsed, manifest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from captioner.cli.arguments import add_json, add_verb, make_absolute, tell
+from captioner.wording import counted
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -23,5 +24,5 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     from captioner import subtitles
 
     count = subtitles.write(parsed.captions, parsed.output, parsed.format)
-    print(f"{count} files of subtitles are in {parsed.output}")
+    print(f"{counted(count, 'file')} of subtitles in {parsed.output}")
     tell(parsed, {"directory": parsed.output, "films": count})

@@ -7,6 +7,7 @@ import dataclasses
 
 from captioner.cli.arguments import add_json, add_verb, make_absolute, printable, tell
 from captioner.errors import ProblemsFound
+from captioner.wording import counted
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -28,4 +29,5 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
     problems = [problem._asdict() for problem in report.problems]
     tell(parsed, {**dataclasses.asdict(report), "problems": problems})
     if report.problems:
-        raise ProblemsFound(f"{parsed.output}: {len(report.problems)} problems, named above")
+        found = counted(len(problems), "problem")
+        raise ProblemsFound(f"{parsed.output}: {found}, named above")

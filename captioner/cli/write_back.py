@@ -6,6 +6,7 @@ import argparse
 
 from captioner.cli.arguments import add_json, add_verb, make_absolute, printable, tell
 from captioner.errors import ProblemsFound
+from captioner.wording import counted
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -45,7 +46,9 @@ def _run(parsed: argparse.Namespace, _: list[str]) -> None:
             problems += 1
             print(printable(f"{one.id}: {one.problem}"))
     done = "would be written" if parsed.dry_run else "written"
-    print(f"{written} captions {done}, {there} there already, {problems} can't be written")
+    new = counted(written, "caption")
+    print(f"{new} {done}, {there:,} there already, {problems:,} can't be written")
     tell(parsed, {"written": written, "there_already": there, "not_written": problems})
     if problems:
-        raise ProblemsFound(f"{parsed.captions}: {problems} captions not written, named above")
+        missing = counted(problems, "caption")
+        raise ProblemsFound(f"{parsed.captions}: {missing} not written, named above")

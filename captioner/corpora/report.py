@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from captioner.corpora.cleaning import words
 from captioner.corpora.reading import CaptionedImage
 from captioner.corpora.splits import SPLITS
+from captioner.wording import counted
 
 # Flickr8k's longest caption has 35 words: what is longer than this is a text, not a caption.
 MAX_WORDS = 50
@@ -52,7 +53,8 @@ class CorpusReport:
 
     def __str__(self) -> str:
         splits = ", ".join(f"{split or 'in no split'} {n:,}" for split, n in self.splits.items())
-        heading = f"{self.images:,} images with {self.captions:,} captions: {splits or 'none'}"
+        images, captions = counted(self.images, "image"), counted(self.captions, "caption")
+        heading = f"{images} with {captions}: {splits or 'none'}"
         if any(self.languages):
             known = (f"{name or 'unknown'} {n:,}" for name, n in self.languages.items())
             heading += f"; languages: {', '.join(known)}"

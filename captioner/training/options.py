@@ -7,6 +7,7 @@ from typing import Any
 
 from captioner.errors import UserError
 from captioner.training.progress import FIGURES
+from captioner.wording import counted
 
 _SHARES = ("dropout", "label_smoothing", "averaging")
 
@@ -119,6 +120,6 @@ class TrainingResult:
             f"{label} {best[name]:.3f}" for name, label in FIGURES.items() if name in best
         )
         return (
-            f"{self.captions:,} captions of {self.vocabulary_size:,} words, "
+            f"{counted(self.captions, 'caption')} of {counted(self.vocabulary_size, 'word')}, "
             f"best epoch {self.best_epoch} of {len(self.history)}: {figures}"
         )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from captioner import shards, storage
 from captioner.errors import UserError
 from captioner.shards import Summary
+from captioner.wording import counted
 
 
 class Problem(NamedTuple):
@@ -51,12 +52,12 @@ class Report:
         found = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
         harmless = []
         if self.leftovers:
-            harmless.append(f"{self.leftovers} files that killed attempts left")
+            harmless.append(f"{counted(self.leftovers, 'file')} left by killed attempts")
         if self.superseded:
-            harmless.append(f"{self.superseded} shards that are gone and were done anew")
+            harmless.append(f"{counted(self.superseded, 'shard')} gone and done anew")
         return (
-            f"{self.shards} shards with {self.done} results and {self.failed} failures: "
-            f"{found or 'all is well'}"
+            f"{counted(self.shards, 'shard')} with {counted(self.done, 'result')} and "
+            f"{counted(self.failed, 'failure')}: {found or 'all is well'}"
             + (f" ({' and '.join(harmless)}, harmless)" if harmless else "")
         )
 

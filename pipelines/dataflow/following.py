@@ -23,6 +23,7 @@ from requests.exceptions import RequestException
 
 from captioner import errors
 from captioner.errors import UserError
+from captioner.wording import counted
 
 # Where Beam says what becomes of a job, and what of that has its time and importance in front.
 _BEAM = "apache_beam.runners.dataflow.dataflow_runner"
@@ -116,7 +117,7 @@ def _done(result: DataflowPipelineResult) -> str:
     with contextlib.suppress(GoogleAPICallError):
         found = result.metrics().query(MetricsFilter().with_name("images_done"))["counters"]
         if found:
-            return f"{sum(counter.result for counter in found)} images were done; "
+            return f"{counted(sum(counter.result for counter in found), 'image')} done; "
     return ""
 
 

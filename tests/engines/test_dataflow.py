@@ -295,7 +295,7 @@ def test_a_job_that_someone_cancels_says_how_far_it_came(
         service.cancel(id)
         said = process.communicate()[1]
     assert process.returncode == 2
-    assert "error: the job was cancelled; 2 images were done" in said
+    assert "error: the job was cancelled; 2 images done" in said
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_cancel_it(
