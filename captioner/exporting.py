@@ -100,7 +100,8 @@ def _from_pixels(captioner: Captioner) -> Callable[[tf.Tensor], Captions]:
 
 
 def _publish(directory: Path, output: str) -> None:
-    """Copy the files; without the one that comes last there is no SavedModel."""
+    """Copy the files; without the one that comes last there is no SavedModel, nor an older one."""
+    storage.remove(storage.join(output, "saved_model.pb"))
     files = [file for file in directory.rglob("*") if file.is_file()]
     for file in sorted(files, key=lambda file: file.name == "saved_model.pb"):
         name = file.relative_to(directory).as_posix()

@@ -32,7 +32,7 @@ from pipelines.inference import LoadedWhenNeeded
 from pipelines.job import Job
 from pipelines.jobs import Work
 from pipelines.planning import FindOut
-from pipelines.reading import ReadTasks, read_reference
+from pipelines.reading import ReadTasks, reading_order, readings
 from pipelines.writing import TaskWriter
 
 SAMPLE = 64
@@ -175,11 +175,15 @@ def bytes_of(references: list[Reference], every: float | None) -> float:
         every: of films, whose bytes are those of their frames, see `videos.planned`.
     """
     by_film = functools.cache(functools.partial(_bytes_a_frame, every=every))
+    films = [film for reference in references if (film := film_of(reference))]
+    others = sorted((one for one in references if not film_of(one)), key=reading_order)
     sizes = []
-    for reference in references:
+    for film in films:
         with contextlib.suppress(OSError, ImageError):
-            film = film_of(reference)
-            sizes.append(by_film(film) if film else len(read_reference(reference)))
+            sizes.append(by_film(film))
+    for _, read in readings(others):
+        with contextlib.suppress(OSError, ImageError):
+            sizes.append(len(read()))
     return sum(sizes) / max(1, len(sizes))
 
 

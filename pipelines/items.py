@@ -14,6 +14,7 @@ from captioner.images import DecodedImage, ImageError, Reason
 from captioner.tasks import Reference, Task
 
 Found = TypeVar("Found", bytes, DecodedImage, videos.Frame)
+Value = TypeVar("Value")
 
 
 @dataclasses.dataclass
@@ -35,7 +36,7 @@ class Item:
         reference: the image; None makes the item stand for a whole task that is finished already.
         pixels_or_features: what inference takes; None once taken, and where there is a problem.
         content_hash, width, height: of the image; the size is the upright one.
-        repeats: whether an earlier image of the task has the same bytes, whose result it shares.
+        repeats: whether an image of the task not long before has the same bytes; it ends as that.
         problem: why there is no result.
         result: what inference gave.
         model: name of the loaded model that it went through, see `inference.LoadedWhenNeeded`.
@@ -55,6 +56,17 @@ class Item:
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
+def remember(known: dict[str, Value], item: Item, value: Value, most: int) -> None:
+    """Keep a value by an image's bytes, so that the next images of these bytes share it.
+
+    Of more than `most` the oldest is forgotten, so that memory stays flat. What is forgotten where
+    images are read is so where they are written, as they come there in the same order.
+    """
+    known[item.content_hash] = value
+    if len(known) > most:
+        del known[next(iter(known))]
+
+
 def to_item(task: Task, reference: Reference, decode: Callable[[Item], DecodedImage]) -> Item:
     """An image's pixels, or the problem with it.
 
@@ -70,7 +82,7 @@ def to_item(task: Task, reference: Reference, decode: Callable[[Item], DecodedIm
         item.pixels_or_features = decoded.pixels
         item.width, item.height = decoded.width, decoded.height
     except ImageError as error:
-        item.problem = Problem("decode", error.reason, str(error), error.reason.permanent)
+        item.problem = Problem("decode", error.reason, str(error), error.permanent)
     except FileNotFoundError as error:
         item.problem = Problem("read", Reason.MISSING, str(error), Reason.MISSING.permanent)
     except Exception as error:  # a store's own errors are many; none may stop the other images

@@ -15,7 +15,7 @@ from captioner.images import DecodedImage, Reason
 from captioner.tasks import Reference, Task
 from captioner.threads import Clock, Stuck, Threads, ahead, unless_stuck
 from pipelines.frames import FRAMES, film_of, read_frames
-from pipelines.items import Item, Problem, given, to_item
+from pipelines.items import Item, Problem, given, remember, to_item
 from pipelines.job import Job
 
 # Seconds. No network's input is so small that a picture for it is decoded in less.
@@ -68,11 +68,12 @@ class ReadTasks(beam.DoFn):
         if storage.exists(storage.join(self._job.output, shard_file(task, self._job))):
             yield Item(task, None)
             return
-        seen: set[str] = set()
+        seen: dict[str, bool] = {}
         features = self._job.from_features
         for item in read_features(task) if features else self._decoded(task, uri):
             item.repeats = not item.problem and item.content_hash in seen
-            seen.add(item.content_hash)
+            if not (item.problem or item.repeats):
+                remember(seen, item, True, self._job.options.shard_size)
             self._read.inc()
             self._unreadable.inc(item.problem is not None)
             yield item

@@ -41,6 +41,8 @@ _OPENED = (
 )
 ADD_OPENS = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENED]
 
+_JAVA_OPTIONS = "spark.executor.extraJavaOptions"
+
 # An executor whose worker process died is of no use any more, since it keeps that worker. So the
 # first failure excludes it, which ends it, and the cluster starts another in its place.
 _SURVIVE = {
@@ -52,7 +54,7 @@ _SURVIVE = {
     "spark.excludeOnFailure.application.maxFailedTasksPerExecutor": "1",
     "spark.excludeOnFailure.stage.maxFailedExecutorsPerNode": "100",
     "spark.excludeOnFailure.application.maxFailedExecutorsPerNode": "100",
-    "spark.executor.extraJavaOptions": " ".join(ADD_OPENS),
+    _JAVA_OPTIONS: " ".join(ADD_OPENS),
 }
 
 
@@ -88,8 +90,13 @@ def flags(parsed: argparse.Namespace) -> list[str]:
 
 
 def settings(conf: Sequence[str]) -> dict[str, str]:
-    """Spark's settings: what a long job needs, and what the user wants, which comes first."""
-    return {**_SURVIVE, **dict(one.split("=", 1) for one in conf)}
+    """Spark's settings: what a long job needs, and what the user wants, which comes first.
+
+    Java's options are both's.
+    """
+    wanted = dict(one.split("=", 1) for one in conf)
+    options = " ".join(filter(None, [_SURVIVE[_JAVA_OPTIONS], wanted.get(_JAVA_OPTIONS)]))
+    return {**_SURVIVE, **wanted, _JAVA_OPTIONS: options}
 
 
 def _engine(parsed: argparse.Namespace) -> list[str]:

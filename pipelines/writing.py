@@ -10,7 +10,7 @@ from apache_beam.metrics import Metrics
 from captioner.errors import UserError
 from captioner.images import Reason
 from captioner.shards import Failure, Outcome, ShardWriter, Spool, Summary, read_summary
-from pipelines.items import Item
+from pipelines.items import Item, remember
 from pipelines.job import Job
 from pipelines.reading import shard_file
 
@@ -98,8 +98,8 @@ class TaskWriter:
             original = self._originals[item.content_hash]
             item.result, item.problem = original.result, original.problem
             item.width, item.height = original.width, original.height
-        elif item.content_hash:
-            self._originals[item.content_hash] = item
+        elif item.model:  # it went through the network
+            remember(self._originals, item, item, self._job.options.shard_size)
         if item.problem:
             self._add_failure(item)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import tarfile
 import unicodedata
 import zipfile
@@ -496,3 +497,22 @@ def test_many_threads_read_at_once(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_an_archive(name: str, is_one: bool) -> None:
     assert archives.is_archive(name) is is_one
+
+
+def test_a_damaged_zip_may_be_mended_and_one_that_is_packed_otherwise_is_another(
+    tmp_path: Path,
+) -> None:
+    files = [(name, random.Random(name).randbytes(500)) for name in ("a.jpg", "b.jpg")]
+    path = write_zip(tmp_path / "a.zip", files)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes(100) + whole[200:])
+    damaged, *_ = members(path)
+    with pytest.raises(ImageError) as error:
+        archives.read(damaged.uri, str(path), 1 << 20)
+    assert error.value.reason == Reason.CORRUPT and not error.value.permanent
+    path.write_bytes(whole)
+    assert members(path)[0] == damaged, "nothing else would have it tried again"
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(*files[0])
+    assert members(path)[0].stamp != damaged.stamp

@@ -211,7 +211,7 @@ def test_columns_may_be_spelled_as_one_likes() -> None:
 
 def test_rows_of_a_stores_own_report(tmp_path: Path) -> None:
     path = tmp_path / "report.csv"
-    path.write_text("bucket,name,size,md5Hash\nphotos,a b.jpg,4,x\n")
+    path.write_text("bucket,name,size,md5Hash\nphotos,a b.jpg,4,x\nphotos,folder/,0,y\n")
     assert read(path) == [("gs://photos/a b.jpg",) * 2]
     path.write_text("Bucket,Key,Is Latest\nphotos,a+b.jpg,true\nphotos,old,false\nphotos,d/,true\n")
     assert read(path) == [("s3://photos/a+b.jpg",) * 2]

@@ -205,6 +205,27 @@ def test_names_that_are_not_utf8_can_be_listed_and_read(tmp_path: Path) -> None:
     assert storage.read_bytes(entry.uri) == b"coffee"
 
 
+def test_a_directory_may_be_given_as_a_uri(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = f"file://{tmp_path}/a%20b"
+    for same in ("a b", f"{tmp_path}/a b", uri, f"{uri}/"):
+        assert storage.absolute(same) == f"{tmp_path}/a b"
+    assert storage.absolute(f"file://{tmp_path}/%ff") == f"file://{tmp_path}/%FF"
+    assert storage.absolute("gs://bucket/a%20b") == "gs://bucket/a%20b"
+
+
+def test_directories_may_vanish_while_they_are_walked(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "b/2.jpg", "c/d/3.jpg"):
+        storage.create(f"{tmp_path}/{name}", b"image")
+    found = []
+    for entry in storage.walk(str(tmp_path)):
+        found.append(entry.uri)
+        for other in ("a", "b"):
+            if not entry.uri.startswith(f"{tmp_path}/{other}/"):
+                shutil.rmtree(tmp_path / other, ignore_errors=True)
+    assert found == [f"{tmp_path}/c/d/3.jpg"]
+
+
 @pytest.mark.parametrize(
     ("root", "parts", "joined"),
     [
@@ -287,11 +308,14 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
     server: _Server
 
-    def do_GET(self) -> None:
+    def do_HEAD(self) -> None:
         statuses = self.server.statuses
         self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
-        self.send_header("Content-Length", str(len(self.server.body)))
+        self.send_header("Content-Length", str(len(self.server.body) + self.server.lost))
         self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
         self.wfile.write(self.server.body)
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -301,6 +325,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 class _Server(http.server.ThreadingHTTPServer):
     statuses: list[int]
     body = b"hello"
+    lost = 0  # bytes behind it that never come
 
 
 @pytest.fixture
@@ -332,6 +357,12 @@ def test_what_has_no_md5_is_told_by_its_crc32c(server: _Server) -> None:
     server.body = b'{"items": [{"name": "a", "size": "8", "crc32c": "28ZUAg=="}]}'
     (entry,) = GoogleStore().walk("gs://pictures")
     assert entry == Entry("gs://pictures/a", 8, "8:28ZUAg==", "8:28ZUAg==")
+
+
+def test_a_download_that_breaks_off_is_an_error_of_the_store(server: _Server) -> None:
+    server.statuses, server.lost = [200], 9
+    with pytest.raises(OSError, match="Max Retries Exceeded"):
+        AmazonStore().local_copy("s3://pictures/a").__enter__()
 
 
 @pytest.mark.parametrize(

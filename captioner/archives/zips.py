@@ -37,7 +37,10 @@ def scan(file: BinaryIO) -> Iterator[Inside]:
         listed, said = archive.infolist(), _said(file)
     last = {_name(info): info for info in listed if _is_file(info)}
     for name, info in last.items():
-        yield Inside(name, f"{info.file_size}:{info.CRC:08x}", _place(info))
+        place = _place(info)
+        # One that can't be read as it is packed is another image when it is packed anew.
+        packing = f":{place['broken']}" if "broken" in place else ""
+        yield Inside(name, f"{info.file_size}:{info.CRC:08x}{packing}", place)
     if said != _IN_ZIP64 and said != len(listed) % (_IN_ZIP64 + 1):
         raise zipfile.BadZipFile(f"{len(listed)} files are found, and {said} should be there")
 
@@ -58,7 +61,7 @@ def read(source: str, place: dict[str, str], limit: int) -> bytes:
     packed = min(packed, limit + limit // 256 + 1024)
     data = _unpacked(_packed(source, int(place["offset"]), packed), int(place["method"]), limit)
     if len(data) < limit and (len(data) != size or zlib.crc32(data) != int(place["crc"])):
-        raise ImageError(Reason.CORRUPT, f"{source}: its bytes aren't those that were packed")
+        raise _damaged(f"{source}: its bytes aren't those that were packed")
     return data
 
 
@@ -97,7 +100,7 @@ def _packed(source: str, offset: int, count: int) -> bytes:
     """A member's packed bytes, which follow a header whose length only the header says."""
     data = storage.read_bytes(source, _HEADER_AHEAD + count, offset)
     if len(data) < _HEADER.size or not data.startswith(b"PK\3\4"):
-        raise ImageError(Reason.CORRUPT, f"{source}: it isn't where the archive says")
+        raise _damaged(f"{source}: it isn't where the archive says")
     _, name, extra = _HEADER.unpack_from(data)
     start = _HEADER.size + name + extra
     if start > _HEADER_AHEAD:
@@ -113,5 +116,10 @@ def _unpacked(data: bytes, method: int, limit: int) -> bytes:
         if method == zipfile.ZIP_BZIP2:
             return bz2.BZ2Decompressor().decompress(data, limit)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ImageError(Reason.CORRUPT, f"can't be unpacked: {error}") from error
+        raise _damaged(f"can't be unpacked: {error}") from error
     return data[:limit]
+
+
+def _damaged(message: str) -> ImageError:
+    """The archive is; a whole one may take its place, whose members have the same stamps."""
+    return ImageError(Reason.CORRUPT, message, permanent=False)

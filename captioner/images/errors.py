@@ -25,11 +25,16 @@ class Reason(enum.StrEnum):
 
 
 class ImageError(Exception):
-    """An image that can't be read: `reason` is for counting, the text for people."""
+    """An image that can't be read: `reason` is for counting, the text for people.
 
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(reason, message)  # both, so that it can be pickled
+    Args:
+        permanent: whether trying the same image again can't help; by default the reason says.
+    """
+
+    def __init__(self, reason: Reason, message: str, permanent: bool | None = None) -> None:
+        super().__init__(reason, message, permanent)  # all, so that it can be pickled
         self.reason = reason
+        self.permanent = reason.permanent if permanent is None else permanent
 
     def __str__(self) -> str:
         return self.args[1]

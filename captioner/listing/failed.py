@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from captioner import shards, storage, videos
 from captioner.archives import places
 from captioner.listing.listed import Listed, enter, holds_images, look_up
+from captioner.tasks import shared_id
 
 _FAILURES = "failures"
 
@@ -86,13 +87,23 @@ def in_archive(
         if is_whole:
             yield from (listed for listed in enter(whole, every) if listed[0] not in wanted)
         return
-    for listed in enter(whole):
-        if wanted.pop(listed[0], None) is not None or is_whole:
-            yield listed
+    # By name, as several that differ only in Unicode's normalisation are listed under one id.
+    names = {places.place_of(uri, source).get("name"): id for id, uri in wanted.items()}
+    renamed = {}
+    for id, place in enter(whole):
+        found = names.get(places.place_of(place[0], source).get("name"))
+        if found in wanted:
+            del wanted[found]
+            yield found, place
+        elif is_whole:
+            wanted.pop(id, None)
+            yield id, place
+        elif id in wanted:
+            renamed[id] = place
     for id, uri in wanted.items():
         name = places.place_of(uri, source).get("name", "")
         gone = places.uri_of(source, places.Inside(name, "", {"missing": 1}))
-        yield id, (gone, "", source, source)
+        yield id, renamed.get(id, (gone, "", source, source))
 
 
 def everything(source: str, output: str, every: float | None = None) -> Iterator[Listed]:
@@ -118,7 +129,7 @@ def _whole_id(id: str, uri: str, source: str) -> str:
     if videos.is_video(source):
         frame = None if videos.seconds_of(uri, source) is None else videos.frame_of(id)
         return frame[0] if frame else id
-    return places.archive_id(id, uri, source)
+    return places.archive_id(shared_id(id), uri, source)
 
 
 def _sources(index: str, sha256: str) -> dict[str, str]:

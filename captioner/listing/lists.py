@@ -80,16 +80,18 @@ def _object(row: dict[str, Any], bucket: str) -> str | None:
     """The URI of an object that a store's own report names."""
     bucket = str(row.get("bucket") or bucket)
     key, name = row.get("key"), row.get("name")
-    if not bucket or not (key or name):
+    object = key or name
+    if not bucket or not (object and isinstance(object, str)):
         return None
     scheme = "" if "://" in bucket else ("s3://" if key else "gs://")
-    return storage.join(f"{scheme}{bucket}", key or name)
+    return storage.join(f"{scheme}{bucket}", object)
 
 
 def _is_current(row: dict[str, Any]) -> bool:
     """Whether a row is of a file that is there: of no directory, and of no old version."""
     is_old = _says(row, "islatest", "false") or _says(row, "isdeletemarker", "true")
-    return not is_old and not str(row.get("key") or "").endswith("/")
+    object = row.get("key") or (row.get("bucket") and row.get("name"))
+    return not is_old and not str(object or "").endswith("/")
 
 
 def _says(row: dict[str, Any], column: str, value: str) -> bool:

@@ -114,8 +114,14 @@ def name(uri: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """`uri`, a local path made absolute, so that it means the same to every process."""
-    return uri if "://" in uri else local.as_uri(os.path.abspath(uri))
+    """`uri`, a local path made absolute, so that it means the same to every process.
+
+    A ``file://`` URI becomes its path, where text can hold that: what is in a directory has the
+    same ids however the directory is given.
+    """
+    if "://" in uri and not uri.startswith("file://"):
+        return uri
+    return local.as_uri(os.path.abspath(local.as_path(uri)))
 
 
 def level(uri: str) -> Iterator[Entry | str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import botocore.session
+from boto3.exceptions import Boto3Error
 from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -82,7 +83,7 @@ def _as_os_errors(uri: str) -> Iterator[None]:
         raise _as_os_error(error, uri) from error
     except _WITHOUT_CREDENTIALS as error:
         raise UserError(f"no AWS credentials were found ({error}): {_LOG_IN}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, Boto3Error) as error:
         raise OSError(errno.EIO, str(error), uri) from error
 
 

@@ -104,11 +104,13 @@ class LocalStore:
         """See `Store.walk`."""
         pending = [uri] if retrying(self.is_directory, uri) else []
         while pending:
-            for item in self.level(pending.pop()):
-                if isinstance(item, Entry):
-                    yield item
-                else:
-                    pending.append(item)
+            # Directories may be deleted while others are walked, as files may.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for item in self.level(pending.pop()):
+                    if isinstance(item, Entry):
+                        yield item
+                    else:
+                        pending.append(item)
 
     def entry(self, uri: str) -> Entry | None:
         """See `Store.entry`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from captioner import datafiles, shards, storage
 from captioner.shards import Outcome, Summary
 from captioner.verifying.report import Files, Named, Problem, said
+from captioner.wording import counted
 
 _UNFINISHED = (
     "its run has not come to its end; run the same command again; where its settings are no longer "
@@ -128,7 +129,7 @@ class ShardCheck:
         expected = [outcome.id for outcome in self.outcomes if outcome.failure]
         if file not in self._files.failures:
             if expected:
-                detail = f"{len(expected)} images of {self._file} failed"
+                detail = f"{counted(len(expected), 'image')} of {self._file} failed"
                 self._add_damaged(file, "missing", detail)
             return
         content = self._files.read(file)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -217,6 +219,19 @@ def test_failures_are_tried_again(stub, picture: Write, half_failed: Path, photo
     picture(stub.input / "broken.png")
     assert stub.run(input=str(half_failed))["images"]["done"] == 2
     assert list(listing.everything(str(half_failed))) == []
+
+
+def test_of_names_that_look_the_same_in_an_archive_each_is_tried_again_by_its_own(stub) -> None:
+    names = [unicodedata.normalize(form, "\u00e9.png") for form in ("NFD", "NFC")]
+    with tarfile.open(stub.input / "a.tar", "w") as archive:
+        for name in (*names, "other.png"):
+            member = tarfile.TarInfo(name)
+            archive.addfile(member, io.BytesIO())  # empty, which fails
+    stub.run()
+    failed = {line["id"]: line["uri"] for line in stub.lines("failures")}
+    assert len(failed) == 3
+    again = listing.everything(str(stub.output / "failures"))
+    assert {id: uri for id, (uri, *_) in again} == failed
 
 
 def test_one_file_of_failures_is_an_input(stub, half_failed: Path) -> None:

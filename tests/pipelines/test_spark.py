@@ -61,6 +61,7 @@ def test_what_makes_no_sense_is_refused_in_a_line(run, arguments: tuple[str, ...
 
 def test_a_cluster_gets_its_settings_and_the_command_its_flags(run, master: str) -> None:
     conf = ("--conf", "spark.task.maxFailures=3", "--conf", "spark.executor.memory=4g")
+    conf += ("--conf", "spark.executor.extraJavaOptions=-Xss4m")
     asked = ("caption", "--spark-master", master, "--worker", sys.executable, *conf)
     status, said, (command,) = run(*asked, "--input", "in", "--runner_flag=1")
     assert (status, said) == (0, "")
@@ -75,6 +76,8 @@ def test_a_cluster_gets_its_settings_and_the_command_its_flags(run, master: str)
     assert "-Dspark.executor.memory=4g" in java
     assert [one for one in java if "maxFailures" in one] == ["-Dspark.task.maxFailures=3"]
     assert "--add-opens=java.base/java.nio=ALL-UNNAMED" in java
+    options_of_java = [one for one in java if "extraJavaOptions" in one]
+    assert len(options_of_java) == 1 and options_of_java[0].endswith("=ALL-UNNAMED -Xss4m")
 
 
 def test_a_job_server_that_runs_already_has_its_own_settings(run, master: str) -> None:
