@@ -56,12 +56,23 @@ def run(pipeline: beam.Pipeline, options: PipelineOptions, wait: bool) -> bool:
     if not (isinstance(result, DataflowPipelineResult) and result.has_job):
         print(f"nothing was submitted; the job's description: {google.template_location}")
         return False
-    print(f"submitted {google.job_name}: {_link(result, google)}", file=sys.stderr)
-    if wait:
-        _wait(pipeline.runner, result, google)
-    else:
-        print(_how_to_follow(result, google))
+    with _left_running(result, google):
+        print(f"submitted {google.job_name}: {_link(result, google)}", file=sys.stderr)
+        if wait:
+            _wait(pipeline.runner, result, google)
+        else:
+            print(_how_to_follow(result, google))
     return wait
+
+
+@contextlib.contextmanager
+def _left_running(result: DataflowPipelineResult, google: GoogleCloudOptions) -> Iterator[None]:
+    """Say on Ctrl-C that the job doesn't end with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nthe job goes on without you.\n{_how_to_follow(result, google)}", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
 
 
 def _wait(
@@ -71,9 +82,6 @@ def _wait(
         with _messages():
             # What wait_until_finish() does, in this thread: its own dies with a traceback.
             DataflowRunner.poll_for_job_completion(runner, result, None)
-    except KeyboardInterrupt:
-        print(f"\nthe job goes on without you.\n{_how_to_follow(result, google)}", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
     except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
         raise UserError(
             f"Dataflow can't be asked about the job any more ({_one_line(error)}); the job goes "
