@@ -48,7 +48,7 @@ setup(
         # Streamlit's own bounds for Starlette are too wide until 1.61, which wants protobuf 5.
         "app": ["scikit-learn>=1.5,<2", "starlette<1.4", "streamlit>=1.59,<1.61"],
         "bench": ["matplotlib>=3.8,<4"],
-        "completion": ["shtab>=1.7.1,<2"],
+        "completion": ["shtab>=1.9,<2"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10"],
         "jax": ["jax>=0.5.3,<0.6"],
         "metadata": ["pyexiv2>=2.15,<3"],
@@ -80,7 +80,7 @@ setup(
             "pytest-xdist",
             "ruff",
             "scikit-learn>=1.5,<2",
-            "shtab>=1.7.1,<2",
+            "shtab>=1.9,<2",
             "spacy>=3.8,<4",
             "starlette<1.4",
             "streamlit>=1.59,<1.61",

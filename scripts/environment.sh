@@ -3,7 +3,7 @@
 #
 #     source scripts/environment.sh [test]      "test" adds what the tests need
 
-_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+_root="$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)"
 
 _find_python() {
     local candidate

@@ -149,6 +149,8 @@ def test_what_is_like_nothing_is_not_guessed(capsys) -> None:
 
 def test_numbers_that_make_no_sense_are_refused(capsys, images, tmp_path) -> None:
     arguments = ("extract", "--input", images, "--output", tmp_path / "out")
+    assert "isn't a number from 0 to 1,000" in _refused(capsys, *arguments, "--grid-size=-3")
+    assert "isn't a number from 0" in _refused(capsys, *arguments, "--price-per-hour=nan")
     refused = "argument --shard-size: '0' isn't a whole number from 1 (see "
     assert refused in _refused(capsys, *arguments, "--shard-size", 0)
     assert "isn't a whole number from 1" in _refused(capsys, *arguments, "--image-size=many")

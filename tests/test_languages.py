@@ -109,7 +109,7 @@ def test_by_default_they_are_in_the_most_frequent_which_is_said(
     for id, record in found.items():
         colour = id.partition("-")[0]
         assert record.caption in (f"a {colour} picture", f"there is {colour}")
-    assert "captions in en; with --language in de, zh" in capsys.readouterr().err
+    assert "captions in en; with --language in de, zh" in capsys.readouterr().out
 
 
 def test_captions_in_another_language_take_the_place_of_those_there_were(

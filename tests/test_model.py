@@ -191,6 +191,16 @@ def test_a_model_of_another_version_is_refused(copy):
         Captioner.load(copy)
 
 
+@pytest.mark.parametrize("values", [[], {"format": 1}, {"format": 1, "decoder": 3, "encoder": 4}])
+def test_a_description_that_is_none_is_refused(copy, values):
+    known = json.loads((Path(copy) / "model.json").read_text())
+    if values and "decoder" in values:
+        values = {**known, **values}
+    (Path(copy) / "model.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="train the model again"):
+        Captioner.load(copy, encoder=False)
+
+
 def test_the_golden_model_still_loads_and_says_the_same():
     captioner = Captioner.load(GOLDEN, encoder=False)
     pictures = ((0, 0), (1, 2), (3, 1))

@@ -240,6 +240,15 @@ def test_the_job_keeps_where_the_model_looked(grid_models, tmp_path, format):
         assert np.shape(record.attention) == (len(record.caption.split()), 2, 2)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"length_penalty": 100.0}, {"length_penalty": float("nan")}, {"temperature": 1e-39}],
+)
+def test_numbers_that_no_hypothesis_can_be_ranked_by_are_refused(options):
+    with pytest.raises(UserError, match="is from"):
+        SearchOptions(**options)
+
+
 def test_attention_is_not_for_captions_that_are_only_shown(grid_models, tmp_path, capsys):
     write_images(tmp_path / "in")
     command = ["caption", f"{tmp_path}/in/0.png", "--model", grid_models["attention"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import math
@@ -264,7 +265,7 @@ def add_job(verb: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--price-per-hour",
-        type=float,
+        type=functools.partial(within, least=0, most=math.inf),
         metavar="P",
         help="of a machine, for the dry run's cost",
     )
@@ -302,6 +303,7 @@ def run_job(parsed: argparse.Namespace, job: Job, work: Work, made: str, flags: 
         tell(parsed, manifest)
     else:
         print(f"when the job is done, {job.manifest} says what it did")
+        tell(parsed, {"manifest": job.manifest})
 
 
 @contextlib.contextmanager

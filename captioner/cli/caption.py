@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from captioner import storage
 from captioner.cli.arguments import (
@@ -176,7 +176,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     checking.check_sample(parsed.input, parsed.output)
     search = given(parsed, SearchOptions)
     captioner = Captioner.load(*parsed.model, search=search, encoder=False)
-    say_language(parsed, captioner)
+    say_language(parsed, captioner, sys.stdout)
     options = given(parsed, JobOptions)
     job = caption_images.job(
         parsed.input, parsed.output, captioner, parsed.format, options, parsed.split
@@ -285,9 +285,11 @@ def _refuse(problems: Sequence[str], images: int) -> NoReturn:
     raise UserError(f"{len(problems)} of {images} images have no caption")
 
 
-def say_language(parsed: argparse.Namespace, captioner: Captioner) -> None:
-    """Where there was a choice and the user made none."""
+def say_language(
+    parsed: argparse.Namespace, captioner: Captioner, file: TextIO | None = None
+) -> None:
+    """Where there was a choice and the user made none; to standard error by default."""
     known = captioner.vocabulary.languages
     if len(known) > 1 and not parsed.language:
         message = f"captions in {captioner.language}; with --language in {', '.join(known[1:])}"
-        print(message, file=sys.stderr)
+        print(message, file=file or sys.stderr)

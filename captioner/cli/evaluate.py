@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import math
 
-from captioner.cli.arguments import add_captions, add_json, add_verb, show, tell
+from captioner.cli.arguments import add_captions, add_json, add_verb, show, tell, within
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -14,7 +16,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser = add_verb(verbs, "evaluate", summary, _run, example=example)
     add_compared(parser)
     parser.add_argument("--beside", metavar="OUT", help="other captions, to be scored beside them")
-    parser.add_argument("--show", type=int, default=12, metavar="N", help="captions to print")
+    number = functools.partial(within, least=0, most=math.inf, kind=int)
+    parser.add_argument("--show", type=number, default=12, metavar="N", help="captions to print")
     add_json(parser)
     parser.add_argument(
         "--html", metavar="FILE", help="a page of the scores, and of the best and worst captions"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import tempfile
 
 from captioner import storage
@@ -17,6 +18,7 @@ from captioner.cli.arguments import (
     positive,
     run_job,
     show,
+    within,
 )
 from captioner.errors import UserError
 
@@ -66,7 +68,11 @@ def add_encoder(verb: argparse.ArgumentParser) -> None:
         "--image-size", type=positive, metavar="N", help="pixels; by default each encoder's own"
     )
     parser.add_argument(
-        "--grid-size", type=int, default=0, metavar="N", help="average the grid to N x N; 0 doesn't"
+        "--grid-size",
+        type=functools.partial(within, least=0, most=1000, kind=int),
+        default=0,
+        metavar="N",
+        help="average the grid to N x N; 0 doesn't",
     )
     parser.add_argument(
         "--precision",

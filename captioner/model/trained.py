@@ -94,7 +94,13 @@ class Trained:
             UserError: there is no model, or not a whole one of this version.
         """
         values = _read_description(directory)
-        description = Description.from_json(values)
+        try:
+            description = Description.from_json(values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            file = storage.join(directory, _DESCRIPTION)
+            raise UserError(
+                f"{file}: not a whole model's description; train the model again"
+            ) from error
         vocabulary = Vocabulary.load(storage.join(directory, _VOCABULARY))
         decoder = _load_decoder(description, vocabulary, storage.join(directory, _DECODER))
         if values["fingerprints"] != _fingerprints(vocabulary, decoder):
@@ -151,7 +157,7 @@ def _read_description(directory: str) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise UserError(f"{file}: not a model's description; train the model again") from error
-    if values.get("format") != FORMAT:
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise UserError(f"{file}: of another version of captioner; train the model again")
     return values
 

@@ -51,8 +51,10 @@ class SearchOptions:
             raise UserError(f"no caption has from {self.min_length} to {self.max_length} words")
         if not self.sample and (self.top_k, self.top_p) != (0, 1):
             raise UserError("top-k and top-p are for captions drawn with --sample")
-        if not self.temperature > 0:
-            raise UserError("the temperature must be more than 0; for greedy search use --width 1")
+        if not 1e-3 <= self.temperature <= 1e3:
+            raise UserError("a temperature is from 0.001 to 1000; for greedy search use --width 1")
+        if not abs(self.length_penalty) <= 20:
+            raise UserError("a length penalty is from -20 to 20")
         if not 0 < self.top_p <= 1:
             raise UserError("top-p is a share of probability: more than 0, and at most 1")
         if self.seed < 0:
