@@ -77,12 +77,29 @@ def wait_until(is_so: Callable[[], object], seconds: float = 300) -> None:
         time.sleep(0.1)
 
 
+# A local S3 that answers one request after the other: whether a file is there, and its writing, are
+# two steps to moto, and one to a store.
+_S3 = """
+import sys, threading
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+
+moto, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+def answer(environ, start_response):
+    with lock:
+        return moto(environ, start_response)
+
+run_simple("127.0.0.1", int(sys.argv[1]), answer, threaded=True)
+"""
+
+
 @pytest.fixture(scope="session")
 def s3_bucket() -> Iterator[str]:
     """A bucket in a local S3."""
     pytest.importorskip("moto.server")
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", _S3, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     settings = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
