@@ -93,17 +93,10 @@ class Trained:
         Raises:
             UserError: there is no model, or not a whole one of this version.
         """
-        values = _read_description(directory)
-        try:
-            description = Description.from_json(values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            file = storage.join(directory, _DESCRIPTION)
-            raise UserError(
-                f"{file}: not a whole model's description; train the model again"
-            ) from error
+        description, fingerprints = _read_description(directory)
         vocabulary = Vocabulary.load(storage.join(directory, _VOCABULARY))
         decoder = _load_decoder(description, vocabulary, storage.join(directory, _DECODER))
-        if values["fingerprints"] != _fingerprints(vocabulary, decoder):
+        if fingerprints != _fingerprints(vocabulary, decoder):
             raise UserError(f"{directory}: files of different trainings; train the model again")
         return cls(description, decoder, vocabulary, storage.join(directory, _ENCODER))
 
@@ -146,20 +139,21 @@ def load_alike(directories: Sequence[str]) -> list[Trained]:
 _ALIKE = "models that caption together are trained on the same features, with the same --min-count"
 
 
-def _read_description(directory: str) -> dict[str, Any]:
+def _read_description(directory: str) -> tuple[Description, dict[str, str]]:
+    """The description, and the fingerprints of the files beside it."""
     file = storage.join(directory, _DESCRIPTION)
     try:
         values = json.loads(storage.read_bytes(file))
+        if values.get("format") != FORMAT:
+            raise UserError(f"{file}: of another version of captioner; train the model again")
+        return Description.from_json(values), values["fingerprints"]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{directory}: no model here (there is no {_DESCRIPTION}); "
             "make one with `captioner train`"
         ) from error
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{file}: not a model's description; train the model again") from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise UserError(f"{file}: of another version of captioner; train the model again")
-    return values
 
 
 def _load_decoder(description: Description, vocabulary: Vocabulary, file: str) -> Decoder:
