@@ -327,7 +327,8 @@ def test_a_job_with_another_search_says_why_it_does_all_again(models, images, tm
     assert cli.main(["caption", *flags, "--width", "2"]) == 0
     assert "count as done" not in capsys.readouterr().out
     assert cli.main(["caption", *flags, "--width", "3"]) == 0
-    told, did, *_ = capsys.readouterr().out.splitlines()
+    language, told, did, *_ = capsys.readouterr().out.splitlines()
+    assert language.startswith("captions in en; ")
     why = "the 2 captions of the latest run here are by another model or search"
     assert told == f"{why}, so they don't count as done"
     assert did.startswith("3 images: 2 done now, 0 done before, 1 failed now")
