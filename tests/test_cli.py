@@ -207,6 +207,15 @@ def test_a_command_that_is_stopped_says_so(images, tmp_path) -> None:
     assert process.returncode == 130
 
 
+def test_who_reads_no_further_gets_no_traceback() -> None:
+    pytest.importorskip("shtab")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "captioner", "completion", "bash"]
+    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_an_empty_directory_is_refused(capsys, tmp_path) -> None:
     (tmp_path / "in").mkdir()
     said = _refused(capsys, "extract", "--input", tmp_path / "in", "--output", tmp_path / "out")

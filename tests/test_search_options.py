@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -310,6 +311,14 @@ def test_images_that_can_not_be_read_cost_no_other_its_caption(models, images, t
     assert written["captions"][0]["caption"] == caption.text
     assert written["failed"][0] == {"image": nil, "message": "no such image"}
     assert written["failed"][1]["image"] == text
+
+
+def test_some_images_take_the_engine_that_is_asked_for(models, images, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    command = ["caption", images[0], "--model", models["merge"]]
+    assert cli.main([*command, "--engine", "openvino"]) == 2
+    assert "pip install 'captioner[openvino]'" in capsys.readouterr().err
+    assert cli.main(command) == 0
 
 
 @pytest.mark.usefixtures("s3_bucket")  # a process has one client, with the credentials there are

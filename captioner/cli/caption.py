@@ -240,8 +240,9 @@ def _load_now(parsed: argparse.Namespace) -> Captioner:
         from captioner.search import SearchOptions
 
     search = given(parsed, SearchOptions)
-    # For some images another engine isn't worth compiling the network for.
-    captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine="tensorflow")
+    # For some images another engine isn't worth compiling the network for, unless it is asked for.
+    engine = "tensorflow" if parsed.engine == "auto" else parsed.engine
+    captioner = Captioner.load(*parsed.model, search=search, batch_size=1, engine=engine)
     say_language(parsed, captioner)
     return captioner
 

@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import re
+import select
 import signal
 import sys
 import tempfile
@@ -103,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(parsed, others)
     except KeyboardInterrupt:
         _stop()
+    except BrokenPipeError:
+        if not _is_read_no_more():
+            raise
     except Exception as error:
         if _is_interrupt(error):
             _stop()
@@ -135,6 +139,17 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> None:
     is_free = getattr(parsed, "json", None) != "-"
     with contextlib.nullcontext() if is_free else contextlib.redirect_stdout(sys.stderr):
         parsed.run(parsed, flags)
+    sys.stdout.flush()
+
+
+def _is_read_no_more() -> bool:
+    """Whether who reads the output has enough, such as `head`; what is left then goes nowhere."""
+    output = select.poll()
+    output.register(sys.__stdout__, 0)  # that nobody reads a pipe is told in any case
+    if output.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        return True
+    return False
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import sys
 from collections.abc import Iterable, Iterator
 
 from captioner import storage, videos
@@ -38,7 +36,8 @@ def caption_now(parsed: argparse.Namespace) -> None:
             chosen = _chosen(parsed, opened)
             found: list[videos.Stretch] = []
             stretches = _kept(videos.caption(opened, chosen, captioner), found)
-            _print(_written(parsed, stretches))
+            for part in _written(parsed, stretches):
+                print(part, end="", flush=True)
             tell(parsed, {"stretches": [dataclasses.asdict(one) for one in found]})
             if opened.problem:
                 raise opened.problem
@@ -52,16 +51,6 @@ def _kept(
     for one in stretches:
         found.append(one)
         yield one
-
-
-def _print(parts: Iterable[str]) -> None:
-    """Show parts as they come, until whoever reads them has enough, such as `head`."""
-    try:
-        for part in parts:
-            print(part, end="", flush=True)
-    except BrokenPipeError:
-        # What is still in the buffer is to go somewhere when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _chosen(parsed: argparse.Namespace, film: videos.Film) -> Iterator[videos.Chosen]:
