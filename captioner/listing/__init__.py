@@ -8,8 +8,9 @@ and films as their frames.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-from captioner import storage
+from captioner import storage, threads
 from captioner.listing import failed, lists
 from captioner.listing.listed import (
     Listed,
@@ -38,6 +39,8 @@ __all__ = [
     "look_up",
     "without_texts",
 ]
+
+_ASKED_AT_ONCE = 16
 
 
 def is_archive(source: str) -> bool:
@@ -78,6 +81,12 @@ def _found(source: str) -> Iterator[Listed]:
         yield archive(source)
     elif is_list(source):
         for part in lists.parts(source):
-            yield from map(look_up, lists.read(part))
+            yield from _looked_up(lists.read(part))
     else:
         yield from below(source, source)
+
+
+def _looked_up(files: Iterator[Listed]) -> Iterator[Listed]:
+    """Files with their stamps, in order; a store far away is asked for many at once."""
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        yield from threads.ahead(pool, ((look_up, file) for file in files), _ASKED_AT_ONCE)
