@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests.
 #
-#     ./run_tests.sh                     the fast ones: ten minutes on two cores, no network
+#     ./run_tests.sh                     the fast ones: a quarter to half an hour on two cores, no network
 #     ./run_tests.sh --slow              those that take longer, among them the whole job and, where they are, real photos
 #     ./run_tests.sh --engines [NAME…]   those on real engines and servers, which are installed first: see scripts/engines.sh
 #     ./run_tests.sh ARGUMENT…           any other arguments go to pytest
