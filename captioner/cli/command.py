@@ -56,6 +56,7 @@ exit status:
   3  the job came to its end, with more failures than --max-failures allows
   4  verify found something, or write-back could not write every caption
   130  stopped by Ctrl-C; the same command goes on from what is done
+  141  nobody reads the output any more, as with `| head`; what was left is not done
 any other status is a fault of ours, with a traceback
 """
 # What a user can mend: a full disk, a path that can't be written or is of the wrong kind, a bucket
@@ -107,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         if not _is_read_no_more():
             raise
+        return 128 + signal.SIGPIPE  # whatever was still to be done or found was not
     except Exception as error:
         if _is_interrupt(error):
             _stop()
